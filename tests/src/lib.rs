@@ -1,1 +1,28 @@
+//! What the end-to-end, fault and contract tests stand on: real processes, a real PostgreSQL, a real HTTP receiver.
+//!
+//! - [`postgres::Server`]: one server per test process, or one of a test's own that it may kill.
+//! - [`database::Database`]: a fresh database per test, migrated or empty.
+//! - [`process::Launch`] and [`process::Process`]: the built binaries, each on a port of its own, with signals.
+//! - [`receiver::Receiver`]: records every request, answers as it is told.
+//! - [`client::Api`]: a JSON client for the API.
+//! - [`wait`]: conditions with deadlines instead of sleeps.
+//!
+//! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
+//! `#[actix_rt::test]`, because the client is awc, which wants a thread of its own.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a harness fails a test by panicking, and prints what helps to find out why"
+)]
+
+pub mod client;
+pub mod database;
+mod guard;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod receiver;
+pub mod wait;

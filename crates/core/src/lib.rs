@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod backoff;
+mod excerpt;
 pub mod gate;
 pub mod ids;
 pub mod queue;

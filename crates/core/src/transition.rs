@@ -1,1 +1,239 @@
-//! placeholder
+//! What becomes of a message after an attempt: the one place where that is decided.
+//!
+//! | the attempt | verdict |
+//! | --- | --- |
+//! | answered 200–299 | delivered |
+//! | answered anything else, or failed, and a retry is left | retried after the backoff's wait |
+//! | answered anything else, or failed, and no retry is left | failed |
+//! | not made: the message was cancelled, or its queue is gone | cancelled |
+//! | not made: the message was too old | expired |
+//!
+//! A retry is left while fewer than `max_retries` were made *and* it would start before the message is `max_age` old. A
+//! redirect is a failure like any other: following it would let a receiver choose the address that is called. Every
+//! verdict but "retried" is final; failed and expired messages go to the dead letter queue.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::backoff::Backoff;
+
+/// Through how many dead letter queues a message may go. Queues can name each other in a circle; this ends it.
+pub const MAX_DEAD_LETTER_HOPS: i16 = 8;
+
+/// How many dead letter queues a message has been through once it is put in the next, or `None` where it has been
+/// through [`MAX_DEAD_LETTER_HOPS`] already and ends here. `hops` is how many it has been through, 0 for an original.
+#[must_use]
+pub fn next_dead_letter_hop(hops: i16) -> Option<i16> {
+    (hops < MAX_DEAD_LETTER_HOPS).then(|| hops.max(0) + 1)
+}
+
+macro_rules! codes {
+    ($(#[$enum_doc:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident => $code:literal,)* }) => {
+        $(#[$enum_doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Every one there is.
+            pub const ALL: &[$name] = &[$($name::$variant,)*];
+
+            /// The stable code, as it is stored and shown.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $($name::$variant => $code,)*
+                }
+            }
+
+            /// The inverse of `as_str`.
+            #[must_use]
+            pub fn parse(code: &str) -> Option<$name> {
+                match code {
+                    $($code => Some($name::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+codes! {
+    /// Why an attempt did not deliver. The codes are stored with every attempt and shown to users: never rename one.
+    ErrorClass {
+        /// The host name could not be resolved.
+        Dns => "dns",
+        /// Nothing listens there, or the network has no way to it.
+        Refused => "refused",
+        /// The receiver closed the connection before its answer was complete.
+        Reset => "reset",
+        /// No TLS session: a certificate that does not verify, or no common protocol.
+        Tls => "tls",
+        /// No connection within the connect timeout.
+        ConnectTimeout => "connect_timeout",
+        /// No complete answer within the time for the whole attempt.
+        TotalTimeout => "total_timeout",
+        /// The callback resolves to an address that may not be called; see [`crate::address`].
+        BlockedAddress => "blocked_address",
+        /// An answer with a status other than 2xx.
+        Status => "status",
+        /// The answer is not HTTP, or breaks its rules.
+        Protocol => "protocol",
+        /// No request can be made of what is stored: it was stored past the API's checks.
+        InvalidRequest => "invalid_request",
+        /// The queue was deleted; no request was made.
+        QueueDeleted => "queue_deleted",
+        /// The message was cancelled; no request was made.
+        Cancelled => "cancelled",
+        /// The message was older than the queue's maximum age; no request was made.
+        Expired => "expired",
+    }
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptResult {
+    /// A complete answer with this HTTP status.
+    Status(u16),
+    /// No answer, for this reason.
+    Error(ErrorClass),
+}
+
+impl AttemptResult {
+    /// The class that is stored with the attempt; `None` where it delivered.
+    #[must_use]
+    pub const fn error_class(self) -> Option<ErrorClass> {
+        match self {
+            AttemptResult::Status(200..=299) => None,
+            AttemptResult::Status(0..=199 | 300..=u16::MAX) => Some(ErrorClass::Status),
+            AttemptResult::Error(class) => Some(class),
+        }
+    }
+}
+
+/// What becomes of the message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The receiver has it.
+    Delivered,
+    /// Another attempt follows `wait` after this one ended.
+    Retried {
+        /// From the end of the attempt to the earliest start of the next.
+        wait: Duration,
+    },
+    /// The retries are over.
+    Failed,
+    /// Someone asked not to deliver it.
+    Cancelled,
+    /// It became too old before it could be tried.
+    Expired,
+}
+
+impl Verdict {
+    /// The code stored as the attempt's `outcome`; stable.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Verdict::Delivered => "delivered",
+            Verdict::Retried { .. } => "retried",
+            Verdict::Failed => "failed",
+            Verdict::Cancelled => "cancelled",
+            Verdict::Expired => "expired",
+        }
+    }
+
+    /// Whether this ends the message.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        match self {
+            Verdict::Retried { .. } => false,
+            Verdict::Delivered | Verdict::Failed | Verdict::Cancelled | Verdict::Expired => true,
+        }
+    }
+
+    /// Whether the message goes to its queue's dead letter queue, if it has one: it was wanted and did not arrive.
+    #[must_use]
+    pub const fn is_dead_letter(self) -> bool {
+        match self {
+            Verdict::Failed | Verdict::Expired => true,
+            Verdict::Delivered | Verdict::Retried { .. } | Verdict::Cancelled => false,
+        }
+    }
+}
+
+/// How often, and for how long, a queue's messages are retried.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryPolicy {
+    /// The waits between attempts.
+    pub backoff: Backoff,
+    /// Retries after the first attempt, so N allows N + 1 attempts; `None` retries until `max_age` is over.
+    pub max_retries: Option<u32>,
+    /// No attempt starts once the message is this old.
+    pub max_age: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// What a queue has that sets nothing: 5 retries, 7 days.
+    fn default() -> RetryPolicy {
+        RetryPolicy {
+            backoff: Backoff::default(),
+            max_retries: Some(5),
+            max_age: Duration::from_secs(7 * 24 * 60 * 60),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// Whether a message of this age may no longer be tried.
+    #[must_use]
+    pub fn is_too_old(&self, age: Duration) -> bool {
+        age >= self.max_age
+    }
+}
+
+/// Decides. `retries_done` is how many retries came before this attempt (0 for the first attempt), `age` the time from
+/// when the message was to be delivered to the end of the attempt.
+#[must_use]
+pub fn decide(result: AttemptResult, retries_done: u32, age: Duration, policy: &RetryPolicy) -> Verdict {
+    match result {
+        AttemptResult::Status(200..=299) => Verdict::Delivered,
+        AttemptResult::Error(ErrorClass::Cancelled | ErrorClass::QueueDeleted) => Verdict::Cancelled,
+        AttemptResult::Error(ErrorClass::Expired) => Verdict::Expired,
+        AttemptResult::Status(0..=199 | 300..=u16::MAX)
+        | AttemptResult::Error(
+            ErrorClass::Dns
+            | ErrorClass::Refused
+            | ErrorClass::Reset
+            | ErrorClass::Tls
+            | ErrorClass::ConnectTimeout
+            | ErrorClass::TotalTimeout
+            | ErrorClass::BlockedAddress
+            | ErrorClass::Status
+            | ErrorClass::Protocol
+            | ErrorClass::InvalidRequest,
+        ) => after_failure(retries_done, age, policy),
+    }
+}
+
+fn after_failure(retries_done: u32, age: Duration, policy: &RetryPolicy) -> Verdict {
+    if policy.max_retries.is_some_and(|max| retries_done >= max) {
+        return Verdict::Failed;
+    }
+    let wait = policy.backoff.wait(retries_done);
+    // A retry that would start too late is not waited for: whoever watches the dead letters learns of it now.
+    if policy.is_too_old(age.saturating_add(wait)) {
+        Verdict::Failed
+    } else {
+        Verdict::Retried { wait }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,62 @@
+//! The deliverer: owns shards of the pending work and delivers what is due in them.
+//!
+//! One process holds one lock session ([`ownership`]): the advisory locks of its shards, its membership, and LISTEN. Its
+//! worker threads share nothing but the read-only configuration and the [`Lease`](posthaste_store::lease::Lease): each
+//! runs a single-threaded runtime with its own shards, two database connections and its own HTTP client ([`worker`],
+//! [`outcomes`], [`dispatch`]).
+//!
+//! Crash semantics: nothing is claimed, so a killed process leaves nothing behind but what it was sending at that moment,
+//! which its successor sends again. A process that is stopped or superseded hands over without sending anything twice.
 
+mod clock;
+pub mod config;
+mod dispatch;
+mod outcomes;
+mod ownership;
+mod worker;
+
+use std::sync::Arc;
+
+use posthaste_service::health::{Health, serve_health};
+use posthaste_service::{ConfigError, Running, StartError};
+use posthaste_store::connect::Purpose;
+use posthaste_store::migrations::check_schema;
+use posthaste_store::pool::pool;
+use tokio_util::sync::CancellationToken;
+
+pub use config::Config;
+
+/// Reaches the database, checks its schema, starts the worker threads and begins to contend for shards. Cancelling `stop`
+/// hands every shard over, finishes what is being sent, and then resolves `finished`.
+///
+/// # Errors
+/// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
+pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+    // Takeovers and holds; two, so that a slow one does not stand in the way of the other.
+    let control = pool(&config.database_url, 2, Purpose::Pool)
+        .await
+        .map_err(|error| StartError::Database(error.to_string()))?;
+    let schema = {
+        let mut conn = control.get().await.map_err(|error| StartError::Database(error.to_string()))?;
+        check_schema(&mut conn).await.map_err(|error| StartError::Database(error.to_string()))?
+    };
+    if let Some(shards) = config.shards.filter(|shards| *shards != schema.shards) {
+        let problem = format!("{shards}, but the database was set up with {}; it cannot be changed", schema.shards);
+        return Err(ConfigError::new("SHARDS", problem).into());
+    }
+
+    let health = Health::new();
+    let address = match config.health_port {
+        Some(port) => Some(serve_health(&config.host, port, health.clone(), stop.clone()).await?),
+        None => None,
+    };
+
+    let config = Arc::new(config);
+    let (reports, workers) = worker::spawn_all(&config).map_err(|error| StartError::Other(error.to_string()))?;
+    let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health);
+    let finished = tokio::spawn(async move {
+        ownership.run(stop).await;
+        Ok(())
+    });
+    Ok(Running { address, finished })
+}

@@ -1,1 +1,9 @@
-fn main() {}
+//! `posthaste-deliverer`: owns shards of the pending work and delivers what is due in them.
+
+use std::process::ExitCode;
+
+use posthaste_deliverer::{Config, start};
+
+fn main() -> ExitCode {
+    posthaste_service::run_service("posthaste-deliverer", Config::read, start)
+}

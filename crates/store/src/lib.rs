@@ -1,1 +1,28 @@
+//! All SQL of Posthaste, and nothing else: pool, schema, one module per table, the deliverer's reading and writing, locks
+//! and wake-ups, migrations.
+//!
+//! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
+//! [`error::StoreError`], which tells what can be tried again from what cannot.
 
+pub use diesel_async::AsyncPgConnection as Connection;
+
+pub mod connect;
+pub mod cron;
+pub mod error;
+pub mod lease;
+pub mod message;
+pub mod migrations;
+pub mod outcome;
+pub mod page;
+pub mod partition;
+pub mod payload;
+pub mod pool;
+pub mod queue;
+pub mod reading;
+pub mod schema;
+pub mod session;
+pub mod shard;
+mod statement;
+pub mod tick;
+mod tls;
+pub mod wakeup;

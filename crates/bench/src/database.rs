@@ -1,0 +1,238 @@
+//! The database under test: made for one scenario, set up and looked into by SQL, dropped afterwards.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use tokio_postgres::{Client, NoTls, Statement};
+use url::Url;
+
+use crate::{body, cpu};
+
+/// Messages stored by one statement.
+const BATCH: u64 = 5_000;
+
+/// A database with Posthaste's schema and nothing else in it.
+pub struct Database {
+    name: String,
+    pub url: String,
+    admin: Client,
+    client: Client,
+    store: Statement,
+    version: i32,
+    postmaster: Option<u32>,
+}
+
+/// How much the whole server has written ahead since it was initialised.
+#[derive(Debug, Clone, Copy)]
+pub struct Wal {
+    pub bytes: i64,
+    /// fsyncs of the log. What a session did last is only counted once it ends or a second has passed.
+    pub syncs: i64,
+}
+
+/// What the attempts table says.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempts {
+    pub delivered: i64,
+    pub others: i64,
+}
+
+impl Database {
+    /// Makes database `name` on the server of `server`, and brings it to Posthaste's schema.
+    pub async fn make(server: &Url, name: String) -> anyhow::Result<Database> {
+        let admin = connect(server.as_str()).await?;
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).await?;
+        let mut url = server.clone();
+        url.set_path(&name);
+        match prepare(url.as_str()).await {
+            Ok(Prepared {
+                client,
+                store,
+                version,
+                postmaster,
+            }) => Ok(Database {
+                name,
+                url: url.into(),
+                admin,
+                client,
+                store,
+                version,
+                postmaster,
+            }),
+            Err(error) => {
+                admin
+                    .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
+                    .await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Drops it, whoever is still connected.
+    pub async fn close(self) -> anyhow::Result<()> {
+        drop(self.client);
+        self.admin
+            .batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name))
+            .await?;
+        Ok(())
+    }
+
+    /// Makes a queue that posts to `callback_url`.
+    pub async fn create_queue(&self, callback_url: &str) -> anyhow::Result<i64> {
+        let sql = "INSERT INTO posthaste.queues (name, callback_url, method) VALUES ('bench', $1, 'POST') RETURNING id";
+        Ok(self.client.query_one(sql, &[&callback_url]).await?.get(0))
+    }
+
+    /// Stores the messages `first`, …, `first + count - 1`, due at once, and wakes the deliverers as the API does after its
+    /// own inserts: by a notification of its own, naming the shards.
+    pub async fn store(&self, queue: i64, first: u64, count: u64, body_bytes: usize) -> anyhow::Result<()> {
+        let mut next = first;
+        while next < first + count {
+            let batch = BATCH.min(first + count - next);
+            let shards: String = self
+                .client
+                .query_one(
+                    &self.store,
+                    &[
+                        &queue,
+                        &i64::try_from(next)?,
+                        &i64::try_from(next + batch - 1)?,
+                        &i64::try_from(body::now())?,
+                        &i32::try_from(body_bytes)?,
+                    ],
+                )
+                .await?
+                .get(0);
+            self.client
+                .execute("SELECT pg_notify('posthaste_pending', $1)", &[&shards])
+                .await?;
+            next += batch;
+        }
+        Ok(())
+    }
+
+    /// Waits until no message is pending: all outcomes are committed. False if `patience` ran out first.
+    pub async fn settled(&self, patience: Duration) -> anyhow::Result<bool> {
+        let since = Instant::now();
+        loop {
+            let settled: bool = self
+                .client
+                .query_one("SELECT NOT EXISTS (SELECT FROM posthaste.pending)", &[])
+                .await?
+                .get(0);
+            if settled || since.elapsed() > patience {
+                return Ok(settled);
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// How many attempts were made.
+    pub async fn attempts(&self) -> anyhow::Result<Attempts> {
+        let sql = "SELECT count(*) FILTER (WHERE outcome = 'delivered'), count(*) FILTER (WHERE outcome <> 'delivered')
+            FROM posthaste.attempts";
+        let row = self.client.query_one(sql, &[]).await?;
+        Ok(Attempts {
+            delivered: row.get(0),
+            others: row.get(1),
+        })
+    }
+
+    pub async fn wal(&self) -> anyhow::Result<Wal> {
+        // Since PostgreSQL 18 the log's fsyncs are counted with all other input and output.
+        let syncs = if self.version >= 180_000 {
+            "SELECT coalesce(sum(fsyncs), 0)::bigint FROM pg_stat_io WHERE object = 'wal'"
+        } else {
+            "SELECT wal_sync FROM pg_stat_wal"
+        };
+        let sql = format!("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, ({syncs})");
+        let row = self.client.query_one(&sql, &[]).await?;
+        Ok(Wal {
+            bytes: row.get(0),
+            syncs: row.get(1),
+        })
+    }
+
+    /// CPU time of all processes of the server; `None` where it runs out of sight.
+    pub fn cpu(&self) -> Option<Duration> {
+        cpu::of_tree(self.postmaster?)
+    }
+
+    /// A session of its own.
+    pub async fn session(&self) -> anyhow::Result<Client> {
+        connect(&self.url).await
+    }
+}
+
+pub async fn connect(url: &str) -> anyhow::Result<Client> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls)
+        .await
+        .context("cannot reach the database")?;
+    // It ends with the client, and its errors are the client's.
+    actix_rt::spawn(connection);
+    Ok(client)
+}
+
+struct Prepared {
+    client: Client,
+    store: Statement,
+    version: i32,
+    postmaster: Option<u32>,
+}
+
+async fn prepare(url: &str) -> anyhow::Result<Prepared> {
+    posthaste_store::migrations::migrate(&url.parse()?, None)
+        .await
+        .context("cannot migrate the database")?;
+    let client = connect(url).await?;
+    // The statement that stores is planned while the tables are empty, and then used on full ones.
+    client
+        .batch_execute("SET jit = off; SET plan_cache_mode = force_custom_plan")
+        .await?;
+    let store = client.prepare(&store_statement()).await?;
+    let version = client
+        .query_one("SELECT current_setting('server_version_num')::integer", &[])
+        .await?
+        .get(0);
+    let postmaster = postmaster(&client).await?;
+    Ok(Prepared {
+        client,
+        store,
+        version,
+        postmaster,
+    })
+}
+
+/// Messages and pending rows in one statement, as the API's insert; returns the shards, comma-separated.
+fn store_statement() -> String {
+    let body = body::encode_in_sql("n", "$4::bigint", "$5::integer");
+    format!(
+        "WITH queue AS (SELECT id, spread FROM posthaste.queues WHERE id = $1),
+        stored AS (
+            INSERT INTO posthaste.messages (queue_id, body, scheduled_at)
+            SELECT queue.id, {body}, clock_timestamp()
+            FROM queue, generate_series($2::bigint, $3::bigint) AS n
+            RETURNING id, scheduled_at
+        ),
+        waiting AS (
+            INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
+            SELECT stored.id, queue.id, posthaste.shard_of(queue.id, stored.id, NULL, queue.spread), stored.scheduled_at
+            FROM stored, queue
+            RETURNING shard
+        )
+        SELECT coalesce(string_agg(DISTINCT shard::text, ','), '') FROM waiting"
+    )
+}
+
+/// The process id of the server that `client` is connected to, if it runs on this machine and in sight.
+async fn postmaster(client: &Client) -> anyhow::Result<Option<u32>> {
+    let sql = "SELECT pg_backend_pid(), inet_server_addr() IS NULL OR inet_server_addr() = inet_client_addr()";
+    let row = client.query_one(sql, &[]).await?;
+    let backend = u32::try_from(row.get::<_, i32>(0))?;
+    let local: bool = row.get(1);
+    Ok(if local {
+        cpu::parent_of_same_name(backend, "postgres")
+    } else {
+        None
+    })
+}

@@ -1,0 +1,256 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn blocked(text: &str) -> bool {
+    Egress::default().permits(ip(text)).is_err()
+}
+
+/// First address | last address | the address before, with its verdict | the address after, with its verdict
+const RANGES: &str = "
+    0.0.0.0 | 0.255.255.255 | - | 1.0.0.0 open
+    10.0.0.0 | 10.255.255.255 | 9.255.255.255 open | 11.0.0.0 open
+    100.64.0.0 | 100.127.255.255 | 100.63.255.255 open | 100.128.0.0 open
+    127.0.0.0 | 127.255.255.255 | 126.255.255.255 open | 128.0.0.0 open
+    169.254.0.0 | 169.254.255.255 | 169.253.255.255 open | 169.255.0.0 open
+    172.16.0.0 | 172.31.255.255 | 172.15.255.255 open | 172.32.0.0 open
+    192.0.0.0 | 192.0.0.255 | 191.255.255.255 open | 192.0.1.0 open
+    192.0.2.0 | 192.0.2.255 | 192.0.1.255 open | 192.0.3.0 open
+    192.88.99.0 | 192.88.99.255 | 192.88.98.255 open | 192.88.100.0 open
+    192.168.0.0 | 192.168.255.255 | 192.167.255.255 open | 192.169.0.0 open
+    198.18.0.0 | 198.19.255.255 | 198.17.255.255 open | 198.20.0.0 open
+    198.51.100.0 | 198.51.100.255 | 198.51.99.255 open | 198.51.101.0 open
+    203.0.113.0 | 203.0.113.255 | 203.0.112.255 open | 203.0.114.0 open
+    224.0.0.0 | 239.255.255.255 | 223.255.255.255 open | 240.0.0.0 shut
+    240.0.0.0 | 255.255.255.254 | 239.255.255.255 shut | 255.255.255.255 shut
+    :: | ::1 | - | ::2 shut
+    64:ff9b:: | 64:ff9b::ffff:ffff | 64:ff9a:ffff:ffff:: shut | 64:ff9b::1:0:0 shut
+    64:ff9b:1:: | 64:ff9b:1:ffff:ffff:ffff:ffff:ffff | - | 64:ff9b:2:: shut
+    100:: | 100::ffff:ffff:ffff:ffff | - | 100:0:0:1:: shut
+    # Of IPv6, only 2000::/3 is allocated.
+    ::2:0:0:0 | 1fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | 2000:: open
+    2001:: | 2001:0:ffff:ffff:ffff:ffff:ffff:ffff | 2000:ffff:ffff:ffff:ffff:ffff:ffff:ffff open | 2001:1:: shut
+    2001:1:: | 2001:1ff:ffff:ffff:ffff:ffff:ffff:ffff | - | 2001:200:: open
+    2001:db8:: | 2001:db8:ffff:ffff:ffff:ffff:ffff:ffff | 2001:db7:ffff:ffff:ffff:ffff:ffff:ffff open | 2001:db9:: open
+    2002:: | 2002:ffff:ffff:ffff:ffff:ffff:ffff:ffff | 2001:ffff:ffff:ffff:ffff:ffff:ffff:ffff open | 2003:: open
+    3fff:: | 3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff | 3ffe:ffff:ffff:ffff:ffff:ffff:ffff:ffff open | 3fff:1000:: open
+    4000:: | 7fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | 3fff:ffff:ffff:ffff:ffff:ffff:ffff:ffff open | 8000:: shut
+    5f00:: | 5f00:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | -
+    8000:: | fbff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | fc00:: shut
+    fc00:: | fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | fe00:: shut
+    fe80:: | febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | fec0:: shut
+    fec0:: | feff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | ff00:: shut
+    ff00:: | ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff | - | -
+";
+
+#[test]
+fn every_special_purpose_range_is_blocked_to_its_edges() {
+    for row in RANGES
+        .lines()
+        .map(str::trim)
+        .filter(|row| !row.is_empty() && !row.starts_with('#'))
+    {
+        let mut columns = row.split(" | ");
+        for inside in columns.by_ref().take(2) {
+            assert!(blocked(inside), "{inside}");
+        }
+        for (neighbour, verdict) in columns.filter_map(|column| column.split_once(' ')) {
+            assert_eq!(
+                if blocked(neighbour) { "shut" } else { "open" },
+                verdict,
+                "{neighbour} beside {row}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_public_internet_is_open() {
+    for public in [
+        "1.1.1.1",
+        "8.8.8.8",
+        "93.184.216.34",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001:80b::200e",
+    ] {
+        assert!(!blocked(public), "{public}");
+    }
+}
+
+#[test]
+fn metadata_services_are_blocked() {
+    for service in [
+        "169.254.169.254",
+        "169.254.170.2",
+        "fd00:ec2::254",
+        "100.100.100.200",
+        "192.0.0.192",
+    ] {
+        assert!(blocked(service), "{service}");
+    }
+}
+
+#[test]
+fn reasons_name_the_narrowest_range() {
+    for (address, range, purpose) in [
+        ("10.1.2.3", "10.0.0.0/8", "a private network"),
+        ("255.255.255.255", "255.255.255.255/32", "broadcast"),
+        ("::1", "::1/128", "loopback"),
+        ("::ffff:127.0.0.1", "127.0.0.0/8", "loopback"),
+        ("2001::1", "2001::/32", "Teredo"),
+        ("2001:20::1", "2001::/23", "protocol assignments"),
+        ("100::1", "100::/64", "discard"),
+        ("9000::1", "8000::/1", "not allocated"),
+    ] {
+        let reason = Egress::default().permits(ip(address));
+        assert_eq!(
+            reason,
+            Err(Blocked::NotPublic {
+                range: range.parse().unwrap(),
+                purpose
+            }),
+            "{address}"
+        );
+    }
+    let reason = Egress::default().permits(ip("10.1.2.3")).unwrap_err();
+    assert_eq!(
+        reason.to_string(),
+        "the address is not public: a private network (10.0.0.0/8)"
+    );
+}
+
+#[test]
+fn precedence_is_deny_then_allow_then_built_in() {
+    let egress = Egress::parse(
+        "10.0.0.0/8, 127.0.0.1, ::1, fd00::/8",
+        "10.9.0.0/16,8.8.8.8, fd00:ec2::254",
+    )
+    .unwrap();
+    for (address, verdict) in [
+        ("10.1.2.3", Ok(())),
+        ("10.9.2.3", Err("denied")),
+        ("8.8.8.8", Err("denied")),
+        ("8.8.4.4", Ok(())),
+        ("127.0.0.1", Ok(())),
+        ("127.0.0.2", Err("not public")),
+        ("::1", Ok(())),
+        ("::", Err("not public")),
+        ("fd00::1", Ok(())),
+        ("fd00:ec2::254", Err("denied")),
+        // The same addresses as IPv4-mapped and as IPv4-compatible.
+        ("::ffff:10.1.2.3", Ok(())),
+        ("::ffff:10.9.2.3", Err("denied")),
+        ("::ffff:8.8.8.8", Err("denied")),
+        ("::8.8.8.8", Err("denied")),
+        ("::8.8.4.4", Ok(())),
+        ("::ffff:192.168.0.1", Err("not public")),
+        ("::192.168.0.1", Err("not public")),
+        ("::ffff:0.0.0.1", Err("not public")),
+    ] {
+        let given = egress.permits(ip(address)).map_err(|reason| match reason {
+            Blocked::Denied => "denied",
+            Blocked::NotPublic { .. } => "not public",
+        });
+        assert_eq!(given, verdict, "{address}");
+    }
+}
+
+#[test]
+fn entries_written_as_ipv4_mapped_mean_the_ipv4_addresses() {
+    let egress = Egress::parse("::ffff:10.0.0.0/104, ::ffff:127.0.0.1", "::ffff:10.9.0.0/112").unwrap();
+    assert_eq!(egress.permits(ip("10.1.2.3")), Ok(()));
+    assert_eq!(egress.permits(ip("127.0.0.1")), Ok(()));
+    assert_eq!(egress.permits(ip("10.9.2.3")), Err(Blocked::Denied));
+    assert!(egress.permits(ip("11.0.0.1")).is_ok());
+    assert!(egress.permits(ip("192.168.0.1")).is_err());
+}
+
+#[test]
+fn an_allowed_nat64_gateway_leads_only_to_what_may_be_called() {
+    let egress = Egress::parse("64:ff9b::/96", "8.8.8.8").unwrap();
+    assert_eq!(egress.permits(ip("64:ff9b::1.1.1.1")), Ok(()));
+    assert_eq!(egress.permits(ip("64:ff9b::8.8.8.8")), Err(Blocked::Denied));
+    for hidden in ["64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::127.0.0.1"] {
+        assert!(egress.permits(ip(hidden)).is_err(), "{hidden}");
+    }
+}
+
+#[test]
+fn everything_can_be_denied_or_allowed() {
+    let none = Egress::parse("", "0.0.0.0/0,::/0").unwrap();
+    let all = Egress::parse("0.0.0.0/0,::/0", "").unwrap();
+    for address in ["1.1.1.1", "10.0.0.1", "2606:4700::1", "::ffff:1.1.1.1", "::1"] {
+        assert_eq!(none.permits(ip(address)), Err(Blocked::Denied), "{address}");
+        assert_eq!(all.permits(ip(address)), Ok(()), "{address}");
+    }
+}
+
+#[test]
+fn lists_tolerate_space_and_emptiness() {
+    for text in ["", " ", ",", " , ,"] {
+        assert_eq!(Egress::parse(text, text), Ok(Egress::default()), "{text:?}");
+    }
+    assert_eq!(
+        Egress::parse(" 10.0.0.0/8 ,\n127.0.0.1, ", ""),
+        Egress::parse("10.0.0.0/8,127.0.0.1/32", "")
+    );
+    // Bits beyond the prefix.
+    assert_eq!(
+        Egress::parse("10.1.2.3/8", "").map(|egress| egress.permits(ip("10.9.9.9"))),
+        Ok(Ok(()))
+    );
+}
+
+#[test]
+fn bad_entries_are_named() {
+    for bad in [
+        "10.0.0.0/33",
+        "10.0.0",
+        "localhost",
+        "::1/129",
+        "10.0.0.0/-1",
+        "010.0.0.1",
+        "10.0.0.0/8/8",
+        "[::1]",
+    ] {
+        let allow = Egress::parse(&format!("127.0.0.1,{bad} ,::1"), "").unwrap_err();
+        assert_eq!((allow.list, allow.entry.as_str()), (EgressList::Allow, bad));
+        assert!(
+            allow.to_string().starts_with(&format!("\"{bad}\" is neither")),
+            "{allow}"
+        );
+        let deny = Egress::parse("", bad).unwrap_err();
+        assert_eq!((deny.list, deny.entry.as_str()), (EgressList::Deny, bad));
+    }
+}
+
+proptest! {
+    /// The standard library knows some of the ranges; none of those may slip through.
+    #[test]
+    fn never_looser_than_the_standard_library(bits: u32) {
+        let v4 = Ipv4Addr::from(bits);
+        let special = v4.is_private() || v4.is_loopback() || v4.is_link_local() || v4.is_broadcast()
+            || v4.is_documentation() || v4.is_multicast() || v4.is_unspecified();
+        if special {
+            prop_assert!(Egress::default().permits(IpAddr::V4(v4)).is_err());
+        }
+    }
+
+    #[test]
+    fn spelling_an_ipv4_address_as_ipv6_changes_nothing(bits: u32) {
+        let v4 = Ipv4Addr::from(bits);
+        let egress = Egress::parse("10.0.0.0/8", "1.0.0.0/8").unwrap();
+        prop_assert_eq!(egress.permits(IpAddr::V4(v4)), egress.permits(IpAddr::V6(v4.to_ipv6_mapped())));
+    }
+
+    #[test]
+    fn outside_2000_3_nothing_of_ipv6_is_open(bits: u128) {
+        let v6 = Ipv6Addr::from(bits);
+        prop_assume!(bits >> 125 != 1 && v6.to_ipv4().is_none());
+        prop_assert!(Egress::default().permits(IpAddr::V6(v6)).is_err());
+    }
+}

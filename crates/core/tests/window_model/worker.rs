@@ -1,0 +1,309 @@
+//! A worker of the model: `Windows`, and what is on its way between it and the database. Every read is taken at one moment
+//! and passed on at another.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use posthaste_core::ids::{MessageId, QueueId, Shard};
+use posthaste_core::time::Timestamp;
+use posthaste_core::window::{Limits, Read, Refill, Row, Start, Windows};
+
+use super::database::Database;
+
+/// Queues that one step of discovery reads.
+const STEP: usize = 2;
+
+/// How a delivery ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Final,
+    Retry { due: Timestamp },
+    /// Not a delivery: the row's shard was no longer right, its owner moves it.
+    Move { to: Shard },
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Answer {
+    Finished(MessageId, i32),
+    Refused(MessageId, i32),
+}
+
+pub struct Worker {
+    pub windows: Windows,
+    pub limits: Limits,
+    /// Up to where the log has been read.
+    position: usize,
+    arrivals: Option<(Read, VecDeque<Row>, usize)>,
+    steps: VecDeque<(Shard, Option<QueueId>, Option<Vec<QueueId>>)>,
+    refills: Vec<(Refill, Option<Vec<Row>>)>,
+    to_reread: VecDeque<MessageId>,
+    rereads: VecDeque<(Read, Option<Row>)>,
+    pub started: VecDeque<Start>,
+    pub sending: Vec<Start>,
+    answers: VecDeque<Answer>,
+    /// What the windows were told of and not told to have ended, and what they were told to have ended.
+    flying: BTreeMap<MessageId, (i32, Shard)>,
+    finished: BTreeSet<(MessageId, i32)>,
+    shown: BTreeMap<MessageId, Vec<Row>>,
+}
+
+impl Worker {
+    pub fn new(limits: Limits) -> Worker {
+        Worker {
+            windows: Windows::new(limits),
+            limits,
+            position: 0,
+            arrivals: None,
+            steps: VecDeque::new(),
+            refills: Vec::new(),
+            to_reread: VecDeque::new(),
+            rereads: VecDeque::new(),
+            started: VecDeque::new(),
+            sending: Vec::new(),
+            answers: VecDeque::new(),
+            flying: BTreeMap::new(),
+            finished: BTreeSet::new(),
+            shown: BTreeMap::new(),
+        }
+    }
+
+    fn show(&mut self, row: Row) {
+        self.shown.entry(row.id).or_default().push(row);
+    }
+
+    /// Takes the snapshot of a read of arrivals, unless one is under way.
+    pub fn send_arrivals(&mut self, db: &Database, owned: &[Shard]) -> bool {
+        if self.arrivals.is_some() || self.position == db.log.len() {
+            return false;
+        }
+        let rows = db.arrivals(self.position, owned).into();
+        self.arrivals = Some((self.windows.begin_read(), rows, db.log.len()));
+        true
+    }
+
+    /// Passes on up to `count` of the rows that arrived; after the last one the snapshot is adopted.
+    pub fn receive_arrivals(&mut self, count: usize) -> bool {
+        let Some((read, mut rows, position)) = self.arrivals.take() else { return false };
+        for _ in 0..count {
+            let Some(row) = rows.pop_front() else {
+                self.windows.end_read(read);
+                self.position = position;
+                return true;
+            };
+            self.show(row);
+            self.windows.arrive(row);
+        }
+        self.arrivals = Some((read, rows, position));
+        true
+    }
+
+    /// Hands out, sends or answers a step of discovery, whatever is next.
+    pub fn discover(&mut self, db: &Database, fails: bool) -> bool {
+        match self.steps.pop_front() {
+            None => {
+                let steps = self.windows.next_discovery(2);
+                self.steps.extend(steps.into_iter().map(|(shard, after)| (shard, after, None)));
+                !self.steps.is_empty()
+            }
+            Some((shard, after, None)) => {
+                self.steps.push_front((shard, after, Some(db.queues(shard, after, STEP))));
+                true
+            }
+            Some((shard, ..)) if fails => {
+                self.windows.discovery_failed(shard);
+                true
+            }
+            Some((shard, _, Some(queues))) => {
+                self.windows.discovered(shard, &queues, queues.len() < STEP);
+                true
+            }
+        }
+    }
+
+    pub fn hand_out_refills(&mut self, now: Timestamp, max: usize) -> bool {
+        let refills = self.windows.next_refills(now, max);
+        let some = !refills.is_empty();
+        self.refills.extend(refills.into_iter().map(|refill| (refill, None)));
+        some
+    }
+
+    /// Takes the snapshot of a refill that was handed out.
+    pub fn send_refill(&mut self, db: &Database, pick: usize) -> bool {
+        let mut unsent: Vec<_> = self.refills.iter_mut().filter(|(_, rows)| rows.is_none()).collect();
+        if unsent.is_empty() {
+            return false;
+        }
+        let pick = pick % unsent.len();
+        let (refill, rows) = &mut *unsent[pick];
+        *rows = Some(db.read(refill.shard, refill.queue, refill.after, refill.limit));
+        true
+    }
+
+    /// Merges a refill that was sent, or lets it fail.
+    pub fn receive_refill(&mut self, pick: usize, fails: bool) -> bool {
+        if self.refills.is_empty() {
+            return false;
+        }
+        let pick = pick % self.refills.len();
+        if !fails && self.refills[pick].1.is_none() {
+            return false;
+        }
+        match self.refills.swap_remove(pick) {
+            (refill, Some(rows)) if !fails => {
+                rows.iter().for_each(|row| self.show(*row));
+                let exhausted = rows.len() < refill.limit;
+                self.windows.refilled(refill, &rows, exhausted);
+            }
+            (refill, _) => self.windows.refill_failed(refill),
+        }
+        true
+    }
+
+    pub fn send_reread(&mut self, db: &Database) -> bool {
+        let Some(id) = self.to_reread.pop_front() else { return false };
+        self.rereads.push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
+        true
+    }
+
+    pub fn receive_reread(&mut self) -> bool {
+        let Some((read, row)) = self.rereads.pop_front() else { return false };
+        if let Some(row) = row {
+            self.show(row);
+            self.windows.reread(row);
+        }
+        self.windows.end_read(read);
+        true
+    }
+
+    /// Starts, and checks each start against what the windows have been told.
+    pub fn start(&mut self, now: Timestamp, max: usize) -> bool {
+        let starts = self.windows.start(now, max);
+        for start in &starts {
+            assert!(self.windows.owns(start.shard), "{start:?} of a shard that is not owned");
+            let before = self.flying.insert(start.id, (start.attempt, start.shard));
+            assert_eq!(before, None, "{start:?} is in flight");
+            assert!(!self.finished.contains(&(start.id, start.attempt)), "{start:?} is finished");
+            let shown = self.shown.get(&start.id).map(Vec::as_slice).unwrap_or_default();
+            let as_shown = |row: &Row| {
+                (row.queue, row.shard, row.attempt, row.cancelled)
+                    == (start.queue, start.shard, start.attempt, start.cancelled)
+                    && row.held_until.is_none_or(|until| until <= now)
+                    && (row.cancelled || row.due <= now)
+            };
+            assert!(shown.iter().any(as_shown), "{start:?} at {now:?} was never shown so: {shown:?}");
+        }
+        let some = !starts.is_empty();
+        self.started.extend(starts);
+        some
+    }
+
+    /// The next start is looked up in the database: true if it may be sent. Otherwise it is given up and read again.
+    pub fn verify(&mut self, db: &Database, now: Timestamp, owned: &[Shard]) -> Option<Start> {
+        let start = self.started.pop_front()?;
+        let row = db.pending(start.id, start.attempt);
+        let good = row.is_some_and(|row| {
+            owned.contains(&row.shard)
+                && row.shard == start.shard
+                && row.cancelled == start.cancelled
+                && row.held_until.is_none_or(|until| until <= now)
+                && (row.cancelled || row.due <= now)
+        });
+        if good {
+            self.sending.push(start);
+            return Some(start);
+        }
+        self.give_up(start.id, start.attempt);
+        None
+    }
+
+    fn give_up(&mut self, id: MessageId, attempt: i32) {
+        if self.flying.get(&id).is_some_and(|(flying, _)| *flying == attempt) {
+            self.flying.remove(&id);
+        }
+        self.windows.forget(id, attempt);
+        self.to_reread.push_back(id);
+    }
+
+    /// Commits the outcome of something that is being sent, through the fence of `(id, attempt)`. Answers whether the
+    /// message has ended.
+    pub fn commit(&mut self, db: &mut Database, pick: usize, ending: Ending) -> bool {
+        let start = self.sending.swap_remove(pick);
+        let (id, attempt) = (start.id, start.attempt);
+        if db.pending(id, attempt).is_none() {
+            self.answers.push_back(Answer::Refused(id, attempt));
+            return false;
+        }
+        match ending {
+            Ending::Final => {
+                db.rows.remove(&id);
+                self.answers.push_back(Answer::Finished(id, attempt));
+            }
+            Ending::Retry { due } => {
+                let next = |row: &mut Row| (row.attempt, row.due, row.held_until) = (attempt + 1, due, None);
+                db.update(id, next);
+                self.answers.push_back(Answer::Finished(id, attempt));
+            }
+            Ending::Move { to } => {
+                db.update(id, |row| row.shard = to);
+                self.answers.push_back(Answer::Refused(id, attempt));
+            }
+        }
+        ending == Ending::Final
+    }
+
+    /// Tells the windows what became of an outcome.
+    pub fn receive_answer(&mut self) -> bool {
+        match self.answers.pop_front() {
+            Some(Answer::Finished(id, attempt)) => {
+                self.flying.remove(&id);
+                self.finished.insert((id, attempt));
+                self.windows.finished(id, attempt);
+            }
+            Some(Answer::Refused(id, attempt)) => self.give_up(id, attempt),
+            None => return false,
+        }
+        true
+    }
+
+    pub fn release(&mut self, shard: Shard, drops_answers: bool) -> Vec<(MessageId, i32)> {
+        let mut released = self.windows.release(shard);
+        released.sort();
+        let flying = self.flying.iter().filter(|(_, (_, of))| *of == shard);
+        let flying: Vec<_> = flying.map(|(id, (attempt, _))| (*id, *attempt)).collect();
+        assert_eq!(released, flying, "in flight in a released shard");
+        if drops_answers {
+            self.steps.retain(|(of, ..)| *of != shard);
+            self.refills.retain(|(refill, _)| refill.shard != shard);
+        }
+        released
+    }
+
+    /// Reads of a former tenure end before a shard is taken again.
+    pub fn take(&mut self, shard: Shard) {
+        while self.arrivals.is_some() {
+            self.receive_arrivals(100);
+        }
+        while self.receive_reread() {}
+        self.windows.take(shard);
+    }
+
+    /// How many held and cancelled messages fit beside the windows. More of them delay what is behind them.
+    pub fn most_loose(&self) -> usize {
+        (self.limits.budget / 4).max(self.limits.slots)
+    }
+
+    /// What holds at every moment.
+    pub fn check(&self) {
+        let Limits { window, budget, slots } = self.limits;
+        let loose = self.most_loose();
+        let windows = &self.windows;
+        assert!(windows.keys() <= budget.max(windows.windows()), "{} keys", windows.keys());
+        assert!(windows.set_aside() <= self.refills.len() * window, "{} set aside", windows.set_aside());
+        assert!(windows.loose() <= loose, "{} loose", windows.loose());
+        assert!(windows.in_flight() <= slots, "{} in flight", windows.in_flight());
+        assert!(self.flying.len() <= 2 * slots, "{} flying", self.flying.len());
+        if self.refills.is_empty() && self.rereads.is_empty() && self.arrivals.is_none() {
+            assert_eq!(windows.tombstones(), 0, "tombstones without a read");
+            assert_eq!(windows.set_aside(), 0, "set aside without a refill");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The deliverer's settings.
+
+use std::num::NonZeroUsize;
+use std::thread::available_parallelism;
+
+use posthaste_core::address::{Egress, EgressList};
+use posthaste_service::environment::{ConfigError, Faults, Variables, read};
+use posthaste_service::parse;
+use posthaste_store::connect::DatabaseUrl;
+
+/// What a deliverer is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub database_url: DatabaseUrl,
+    /// A direct connection: a transaction-mode pooler cannot hold advisory locks or LISTEN.
+    pub lock_database_url: DatabaseUrl,
+    pub host: String,
+    /// `None`: no listener (the all-in-one answers for it).
+    pub health_port: Option<u16>,
+    pub egress: Egress,
+    /// Worker threads.
+    pub workers: usize,
+    /// What the deployment believes the number of shards to be.
+    pub shards: Option<u16>,
+    /// Written beside each attempt: which process made it.
+    pub name: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Raw {
+    database_url: Option<String>,
+    lock_database_url: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+    egress_allow: Option<String>,
+    egress_deny: Option<String>,
+    workers: Option<String>,
+    shards: Option<String>,
+}
+
+impl Config {
+    /// Reads `DATABASE_URL`, `LOCK_DATABASE_URL`, `HOST`, `PORT`, `EGRESS_ALLOW`, `EGRESS_DENY`, `WORKERS`, `SHARDS`.
+    ///
+    /// # Errors
+    /// Every fault, each with its variable.
+    pub fn read(variables: &Variables) -> Result<Config, ConfigError> {
+        let raw: Raw = read(variables)?;
+        let mut faults = Faults::default();
+        let url = |value: &str| value.parse::<DatabaseUrl>();
+        let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
+        let lock_database_url = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
+        let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
+        let health_port = faults.or("PORT", 3044, raw.port, parse::port);
+        let egress = egress(&mut faults, raw.egress_allow.as_deref(), raw.egress_deny.as_deref());
+        let cores = available_parallelism().map_or(1, NonZeroUsize::get);
+        let workers = faults.or("WORKERS", cores, raw.workers, parse::integer(1..=256));
+        let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
+        faults.finish(|| {
+            let database_url = database_url?;
+            Some(Config {
+                lock_database_url: lock_database_url.unwrap_or_else(|| database_url.clone()).for_service(LOCKS),
+                database_url: database_url.for_service("posthaste-deliverer"),
+                host,
+                health_port: Some(health_port),
+                egress: egress?,
+                workers,
+                shards,
+                name: name(),
+            })
+        })
+    }
+}
+
+fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Option<Egress> {
+    match Egress::parse(allow.unwrap_or_default(), deny.unwrap_or_default()) {
+        Ok(egress) => Some(egress),
+        Err(error) => {
+            let variable = match error.list {
+                EgressList::Allow => "EGRESS_ALLOW",
+                EgressList::Deny => "EGRESS_DENY",
+            };
+            faults.add(variable, error.to_string());
+            None
+        }
+    }
+}
+
+const LOCKS: &str = "posthaste-deliverer locks";
+
+/// Where this process runs and which one it is there, such as `deliverer-7d9f:1`.
+fn name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}:{}", std::process::id())
+}

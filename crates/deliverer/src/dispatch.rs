@@ -1,0 +1,160 @@
+//! One delivery: one HTTP request, and what its answer means.
+//!
+//! The only place that names `awc`. It is not `Send`: each worker thread has its own [`Dispatcher`]. No redirect is
+//! followed, the address that is connected to is checked against the egress rules ([`connect`]), and reading an answer is
+//! bounded in bytes and time, whatever the receiver does.
+
+mod answer;
+mod connect;
+
+use std::time::{Duration, Instant};
+
+use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
+use awc::http::{Method, Uri};
+use awc::{Client, ClientRequest};
+use posthaste_core::address::Egress;
+use posthaste_core::ids::Epoch;
+use posthaste_core::queue::merge_headers;
+use posthaste_core::time::Timestamp;
+use posthaste_core::transition::{AttemptResult, ErrorClass, decide};
+use posthaste_store::outcome::Outcome;
+use posthaste_store::payload::{Payload, Target};
+
+use crate::clock::DatabaseClock;
+use answer::Answer;
+
+/// From the start of a delivery to the last byte of the answer's head. Beyond it the attempt has failed.
+pub(crate) const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
+/// For the TCP connection, and again for the TLS handshake.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// An idle connection is closed after this; receivers commonly close theirs after some more.
+const KEEP_ALIVE: Duration = Duration::from_secs(4);
+const PRODUCT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
+
+/// What a worker thread sends its deliveries with.
+pub(crate) struct Dispatcher {
+    client: Client,
+}
+
+/// A failure before there was an answer: its class, and a sentence for people.
+struct Failure(ErrorClass, String);
+
+impl Dispatcher {
+    pub(crate) fn new(egress: &Egress) -> Dispatcher {
+        let connector = awc::Connector::new()
+            .connector(connect::guarded(egress.clone()))
+            .rustls_0_23(connect::tls())
+            .timeout(CONNECT_TIMEOUT)
+            .handshake_timeout(CONNECT_TIMEOUT)
+            .conn_keep_alive(KEEP_ALIVE)
+            .conn_lifetime(Duration::from_secs(300))
+            // How many deliveries run at once is the gate's decision; a second limit here could only deadlock with it.
+            .limit(0);
+        let client = Client::builder()
+            .connector(connector)
+            .disable_redirects()
+            .no_default_headers()
+            .timeout(TOTAL_TIMEOUT)
+            .finish();
+        Dispatcher { client }
+    }
+
+    /// Sends `payload` and says what came of it. Ends within [`TOTAL_TIMEOUT`] and the bounds of [`answer`].
+    pub(crate) async fn deliver(&self, payload: Payload, epoch: Epoch, clock: DatabaseClock) -> Outcome {
+        let started_at = clock.now();
+        let began = Instant::now();
+        let answer = match &payload.target {
+            Some(target) => self.send(&payload, target).await,
+            None => Err(Failure(ErrorClass::QueueDeleted, "the queue was deleted".to_owned())),
+        };
+        let finished_at = started_at.saturating_add(began.elapsed());
+        outcome(&payload, epoch, answer, started_at, finished_at)
+    }
+
+    async fn send(&self, payload: &Payload, target: &Target) -> Result<Answer, Failure> {
+        let request = self.request(payload, target)?;
+        let body = payload.body.clone().unwrap_or_default();
+        // GET and HEAD without a body announce none; the others say that it is empty (RFC 9110 §8.6).
+        let bare = payload.body.is_none() && matches!(target.method.as_str(), "GET" | "HEAD");
+        let sent = tokio::time::timeout(TOTAL_TIMEOUT, async {
+            if bare { request.send().await } else { request.send_body(body).await }
+        });
+        match sent.await {
+            Ok(Ok(response)) => Ok(Answer::read(response).await),
+            Ok(Err(error)) => Err(connect::classify(error)),
+            Err(_) => Err(Failure(ErrorClass::TotalTimeout, timed_out())),
+        }
+    }
+
+    fn request(&self, payload: &Payload, target: &Target) -> Result<ClientRequest, Failure> {
+        let invalid = |what: String| Failure(ErrorClass::InvalidRequest, what);
+        let uri: Uri = target.callback_url.parse().map_err(|error| invalid(format!("callback URL: {error}")))?;
+        let method: Method = target.method.parse().map_err(|_| invalid(format!("method {}", target.method)))?;
+        let mut request = self.client.request(method, uri);
+        let headers = request.headers_mut();
+        headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
+        for (name, value) in merge_headers(target.headers.as_ref(), payload.headers.as_ref()) {
+            let parsed = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
+            let (header, value) = parsed.ok_or_else(|| invalid(format!("header {name} cannot be sent")))?;
+            headers.insert(header, value);
+        }
+        debug_assert!(headers.contains_key(CONTENT_TYPE), "merge_headers gives a default");
+        // The same over all attempts, so that a receiver can tell a repetition (Standard Webhooks 1.0.0).
+        if let Ok(id) = HeaderValue::from_str(&format!("msg_{}", payload.id)) {
+            headers.insert(HeaderName::from_static("webhook-id"), id);
+        }
+        Ok(request)
+    }
+}
+
+fn timed_out() -> String {
+    format!("no answer within {} s", TOTAL_TIMEOUT.as_secs())
+}
+
+/// The outcome of a delivery that ended without an answer and without blame on the receiver, such as a bug of ours: it
+/// counts as a failed attempt, so that it is retried within the queue's bounds.
+pub(crate) fn broken(payload: &Payload, epoch: Epoch, clock: DatabaseClock) -> Outcome {
+    let now = clock.now();
+    let failure = Failure(ErrorClass::Protocol, "the delivery broke off".to_owned());
+    outcome(payload, epoch, Err(failure), now, now)
+}
+
+fn outcome(
+    payload: &Payload,
+    epoch: Epoch,
+    answer: Result<Answer, Failure>,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+) -> Outcome {
+    let result = match &answer {
+        Ok(answer) => AttemptResult::Status(answer.status),
+        Err(Failure(class, _)) => AttemptResult::Error(*class),
+    };
+    let age = payload.age.saturating_add(finished_at.since(started_at));
+    let retries_done = u32::try_from(payload.attempt).unwrap_or(0);
+    let policy = payload.target.as_ref().map(|target| target.policy).unwrap_or_default();
+    let verdict = decide(result, retries_done, age, &policy);
+    let mut outcome = Outcome {
+        id: payload.id,
+        attempt: payload.attempt,
+        shard: payload.shard,
+        epoch,
+        verdict,
+        started_at,
+        finished_at,
+        status: None,
+        error_class: result.error_class(),
+        error: None,
+        response_headers: None,
+        response_body: None,
+    };
+    match answer {
+        Ok(answer) => {
+            outcome.status = Some(answer.status);
+            outcome.response_headers = answer.headers;
+            outcome.response_body = answer.body;
+        }
+        Err(Failure(_, text)) => outcome.error = Some(text),
+    }
+    outcome
+}

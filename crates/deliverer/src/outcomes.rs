@@ -1,0 +1,125 @@
+//! Writes outcomes: a batch is what gathered while the previous statement ran.
+//!
+//! An outcome is written until it is known whether it counted. The fence of the statement makes repeating safe, so a lost
+//! connection, a deadlock or a restart of Postgres only delays. A batch that fails on one row's data is halved until the
+//! culprit stands alone; it is then recorded without what the receiver sent.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use posthaste_core::ids::{MessageId, Shard};
+use posthaste_store::Connection;
+use posthaste_store::connect::{Purpose, connect};
+use posthaste_store::error::StoreError;
+use posthaste_store::outcome::{Outcome, Recorded, record};
+use posthaste_store::partition::ensure_partitions;
+use posthaste_store::wakeup::notify_pending;
+use tokio::sync::mpsc;
+
+use crate::config::Config;
+use crate::worker::Event;
+
+/// Outcomes in one statement, at most.
+const BATCH: usize = 1000;
+
+/// Runs until `finished` is closed and everything in it is written.
+pub(crate) async fn write(config: Arc<Config>, mut finished: mpsc::UnboundedReceiver<Outcome>, events: mpsc::UnboundedSender<Event>) {
+    let mut writer = Writer { config, conn: None, events };
+    let mut batch = Vec::with_capacity(BATCH);
+    while finished.recv_many(&mut batch, BATCH).await > 0 {
+        writer.write(std::mem::take(&mut batch)).await;
+    }
+}
+
+struct Writer {
+    config: Arc<Config>,
+    conn: Option<Connection>,
+    events: mpsc::UnboundedSender<Event>,
+}
+
+impl Writer {
+    async fn write(&mut self, batch: Vec<Outcome>) {
+        let mut waiting = vec![batch];
+        let mut pause = Duration::from_millis(20);
+        while let Some(mut batch) = waiting.pop() {
+            match self.try_write(&batch).await {
+                Ok(recorded) => self.report(&batch, &recorded).await,
+                Err(StoreError::MissingPartition) => {
+                    // A dead letter went beyond the partitions that the scheduler has made ahead.
+                    if let Err(error) = self.make_partitions().await {
+                        tracing::warn!(%error, "partitions cannot be made");
+                        self.rest(&mut pause).await;
+                    }
+                    waiting.push(batch);
+                }
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(%error, outcomes = batch.len(), "outcomes cannot be written now, trying again");
+                    self.conn = None;
+                    self.rest(&mut pause).await;
+                    waiting.push(batch);
+                }
+                Err(_) if batch.len() > 1 => {
+                    waiting.push(batch.split_off(batch.len() / 2));
+                    waiting.push(batch);
+                }
+                Err(error) => {
+                    if let Some(bare) = batch.pop().and_then(|outcome| without_answer(outcome, &error)) {
+                        waiting.push(vec![bare]);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn rest(&mut self, pause: &mut Duration) {
+        tokio::time::sleep(*pause).await;
+        *pause = (*pause * 2).min(Duration::from_secs(1));
+    }
+
+    async fn try_write(&mut self, batch: &[Outcome]) -> Result<Vec<Recorded>, StoreError> {
+        let config = Arc::clone(&self.config);
+        let conn = self.connection().await?;
+        record(conn, &batch.iter().collect::<Vec<_>>(), &config.name).await
+    }
+
+    async fn make_partitions(&mut self) -> Result<(), StoreError> {
+        ensure_partitions(self.connection().await?).await.map(|_| ())
+    }
+
+    async fn connection(&mut self) -> Result<&mut Connection, StoreError> {
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => connect(&self.config.database_url, Purpose::Writing).await?,
+        };
+        Ok(self.conn.insert(conn))
+    }
+
+    async fn report(&mut self, batch: &[Outcome], recorded: &[Recorded]) {
+        let mut dead_letters: Vec<Shard> = recorded.iter().filter_map(|recorded| recorded.dead_letter).collect();
+        if !dead_letters.is_empty() {
+            dead_letters.sort_unstable();
+            dead_letters.dedup();
+            if let Some(conn) = &mut self.conn
+                && let Err(error) = notify_pending(conn, &dead_letters).await
+            {
+                tracing::debug!(%error, "dead letters are not announced; polling will find them");
+            }
+        }
+        let counted: std::collections::HashSet<MessageId> = recorded.iter().map(|recorded| recorded.id).collect();
+        let (recorded, refused) =
+            batch.iter().map(|outcome| (outcome.id, outcome.attempt)).partition(|(id, _)| counted.contains(id));
+        // The worker is gone only when nothing is in flight any more.
+        let _ = self.events.send(Event::Written { recorded, refused });
+    }
+}
+
+/// The same outcome without what came from outside, if it had any of that; otherwise it can never be written, and the
+/// message stays as it is until its shard's next owner delivers it again.
+fn without_answer(outcome: Outcome, error: &StoreError) -> Option<Outcome> {
+    if outcome.error.is_none() && outcome.response_headers.is_none() && outcome.response_body.is_none() {
+        tracing::error!(message = outcome.id.0, %error, "an outcome cannot be written");
+        return None;
+    }
+    tracing::warn!(message = outcome.id.0, %error, "an outcome is written without the receiver's answer");
+    Some(Outcome { error: None, response_headers: None, response_body: None, ..outcome })
+}

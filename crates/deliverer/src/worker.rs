@@ -1,0 +1,554 @@
+//! A worker thread: feeds its shards' windows, starts what is due, and forgets what is finished.
+//!
+//! One loop owns everything; nothing here is shared or locked. It reads (arrivals, new queues, refills, payloads) on its
+//! own connection, one statement after the other, and starts a local task per delivery. Finished deliveries go to the
+//! [`outcomes`](crate::outcomes) task, which has the second connection, and come back as [`Event::Written`].
+//!
+//! A delivery starts only while the lease is live, only for a shard that is owned, and only after its row was seen
+//! pending, due and unchanged a moment before.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use posthaste_core::ids::{Epoch, MessageId, Shard};
+use posthaste_core::time::Timestamp;
+use posthaste_core::transition::{ErrorClass, Verdict};
+use posthaste_core::window::{Limits, Start, Windows};
+use posthaste_store::Connection;
+use posthaste_store::connect::{Purpose, connect};
+use posthaste_store::error::StoreError;
+use posthaste_store::lease::Lease;
+use posthaste_store::outcome::Outcome;
+use posthaste_store::payload::{Payload, Read, payloads};
+use posthaste_store::reading::{self, Facts, Snapshot};
+use posthaste_store::shard::Hold;
+use tokio::sync::{Notify, mpsc, oneshot};
+
+use crate::clock::DatabaseClock;
+use crate::config::Config;
+use crate::dispatch::{Dispatcher, TOTAL_TIMEOUT, broken};
+use crate::outcomes;
+
+/// What one thread holds in memory. A window of 2,000 keys lasts a fifth of a second at 10,000 deliveries a second.
+const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 512 };
+/// How long a change may stay unseen when its notification is lost, or none is sent (the SQL outbox).
+const POLL: Duration = Duration::from_millis(100);
+/// Messages whose payloads are read in one statement.
+const BATCH: usize = 256;
+/// Bodies that are read in one statement.
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+/// Queues that one step of discovery reads, a shard.
+const DISCOVERY: i32 = 1_000;
+/// Windows refilled in one statement.
+const REFILLS: usize = 16;
+/// What a held delivery may need beyond its time limit: reading the answer and writing the outcome.
+const HOLD_MARGIN: Duration = Duration::from_secs(5);
+
+/// What reaches a worker's loop from outside.
+pub(crate) enum Event {
+    /// Own these shards from now on, for as long as the lease of their session lives.
+    Take(Lease, Vec<(Shard, Epoch)>),
+    /// Start nothing more in these shards, and answer what is still being delivered there.
+    Release(Vec<Shard>, oneshot::Sender<Vec<Hold>>),
+    /// The locks are gone: start nothing more, and trust nothing that was read.
+    Lost,
+    /// Everything was released: finish what is in flight and end.
+    Stop,
+    /// Outcomes that counted, and those that did not.
+    Written { recorded: Vec<(MessageId, i32)>, refused: Vec<(MessageId, i32)> },
+}
+
+/// What a worker tells the process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Report {
+    /// The database answers as another server than the one that the locks were taken on.
+    ServerChanged,
+}
+
+/// The process' end of a worker thread.
+pub(crate) struct Handle {
+    pub(crate) events: mpsc::UnboundedSender<Event>,
+    /// Something may have arrived: read now.
+    pub(crate) wake: Arc<Notify>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Handle {
+    /// Waits until the thread has ended.
+    pub(crate) async fn join(mut self) {
+        if let Some(thread) = self.thread.take() {
+            let joined = tokio::task::spawn_blocking(move || thread.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("a worker thread ended by panic");
+            }
+        }
+    }
+}
+
+/// Starts the configured number of worker threads, which own nothing yet.
+///
+/// # Errors
+/// Where the system refuses a thread.
+pub(crate) fn spawn_all(
+    config: &Arc<Config>,
+) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
+    let (report, reports) = mpsc::unbounded_channel();
+    let mut handles = Vec::with_capacity(config.workers);
+    for number in 0..config.workers {
+        let (events, inbox) = mpsc::unbounded_channel();
+        let wake = Arc::new(Notify::new());
+        let parts = (Arc::clone(config), Arc::clone(&wake), events.clone(), report.clone());
+        let thread = std::thread::Builder::new().name(format!("deliver-{number}")).spawn(move || {
+            let (config, wake, events, report) = parts;
+            actix_rt::System::new().block_on(async { Worker::new(config, wake, events, inbox, report).run().await });
+        })?;
+        handles.push(Handle { events, wake, thread: Some(thread) });
+    }
+    Ok((reports, handles))
+}
+
+/// A delivery that was started and whose outcome is not written yet.
+struct Running {
+    attempt: i32,
+    epoch: Epoch,
+    deadline: Instant,
+}
+
+struct Worker {
+    config: Arc<Config>,
+    /// Of the session that holds the locks of `owned`.
+    lease: Option<Lease>,
+    wake: Arc<Notify>,
+    events: mpsc::UnboundedSender<Event>,
+    inbox: mpsc::UnboundedReceiver<Event>,
+    report: mpsc::UnboundedSender<Report>,
+    dispatcher: Rc<Dispatcher>,
+    finished: mpsc::UnboundedSender<Outcome>,
+    /// Ends when `finished` is dropped and everything is written.
+    writer: actix_rt::task::JoinHandle<()>,
+    windows: Windows,
+    owned: BTreeMap<Shard, Epoch>,
+    running: HashMap<MessageId, Running>,
+    /// Left the windows without a counted outcome: to be read again by id.
+    reread: Vec<MessageId>,
+    reader: Option<Connection>,
+    feed: Option<Feed>,
+    poll_at: Instant,
+    stopping: bool,
+}
+
+/// The place in the stream of changes that was read up to, on which server.
+struct Feed {
+    snapshot: Snapshot,
+    postmaster_start: Timestamp,
+    clock: DatabaseClock,
+}
+
+/// Whether the loop has more to do at once.
+#[derive(PartialEq, Eq)]
+enum Step {
+    More,
+    Idle,
+}
+
+impl Worker {
+    fn new(
+        config: Arc<Config>,
+        wake: Arc<Notify>,
+        events: mpsc::UnboundedSender<Event>,
+        inbox: mpsc::UnboundedReceiver<Event>,
+        report: mpsc::UnboundedSender<Report>,
+    ) -> Worker {
+        let (finished, outcomes) = mpsc::unbounded_channel();
+        let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), outcomes, events.clone()));
+        Worker {
+            dispatcher: Rc::new(Dispatcher::new(&config.egress)),
+            config,
+            lease: None,
+            wake,
+            events,
+            inbox,
+            report,
+            finished,
+            writer,
+            windows: Windows::new(LIMITS),
+            owned: BTreeMap::new(),
+            running: HashMap::new(),
+            reread: Vec::new(),
+            reader: None,
+            feed: None,
+            poll_at: Instant::now(),
+            stopping: false,
+        }
+    }
+
+    async fn run(mut self) {
+        let mut pause = Duration::from_millis(20);
+        loop {
+            while let Ok(event) = self.inbox.try_recv() {
+                self.handle(event);
+            }
+            if self.stopping && self.running.is_empty() {
+                break;
+            }
+            match self.step().await {
+                Ok(Step::More) => tokio::task::yield_now().await,
+                Ok(Step::Idle) => {
+                    pause = Duration::from_millis(20);
+                    self.wait().await;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the database cannot be read now, trying again");
+                    self.reader = None;
+                    self.wait_at_most(pause).await;
+                    pause = (pause * 2).min(Duration::from_secs(1));
+                }
+            }
+        }
+        drop(self.finished);
+        let _ = self.writer.await;
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Take(lease, shards) => {
+                self.lease = Some(lease);
+                for (shard, epoch) in shards {
+                    self.owned.insert(shard, epoch);
+                    // Without a feed the windows are opened when there is one: see `begin`.
+                    if self.feed.is_some() {
+                        self.windows.take(shard);
+                    }
+                }
+                self.poll_at = Instant::now();
+            }
+            Event::Release(shards, reply) => {
+                let holds = shards.iter().flat_map(|shard| self.release(*shard)).collect();
+                let _ = reply.send(holds);
+            }
+            Event::Lost => {
+                for shard in std::mem::take(&mut self.owned).into_keys() {
+                    self.windows.release(shard);
+                }
+                self.lease = None;
+                self.feed = None;
+                self.reread.clear();
+            }
+            Event::Stop => self.stopping = true,
+            Event::Written { recorded, refused } => {
+                for (id, attempt) in recorded {
+                    self.running.remove(&id);
+                    self.windows.finished(id, attempt);
+                }
+                for (id, attempt) in refused {
+                    self.running.remove(&id);
+                    self.windows.forget(id, attempt);
+                    self.reread.push(id);
+                }
+            }
+        }
+    }
+
+    fn release(&mut self, shard: Shard) -> Vec<Hold> {
+        self.owned.remove(&shard);
+        let now = Instant::now();
+        let in_flight = self.windows.release(shard);
+        in_flight
+            .into_iter()
+            .filter_map(|(id, attempt)| {
+                let running = self.running.get(&id).filter(|running| running.attempt == attempt)?;
+                Some(Hold {
+                    id,
+                    attempt,
+                    shard,
+                    epoch: running.epoch,
+                    remaining: running.deadline.saturating_duration_since(now) + HOLD_MARGIN,
+                })
+            })
+            .collect()
+    }
+
+    /// Reads what is to be read and starts what may start, each at most once.
+    async fn step(&mut self) -> Result<Step, StoreError> {
+        if self.owned.is_empty() || !self.is_live() {
+            return Ok(Step::Idle);
+        }
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => connect(&self.config.database_url, Purpose::Reading).await?,
+        };
+        let step = self.read_and_start(&mut reader).await;
+        // A reader that failed in the middle of a statement is not used again.
+        if step.is_ok() {
+            self.reader = Some(reader);
+        }
+        step
+    }
+
+    async fn read_and_start(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
+        if self.feed.is_none() {
+            self.begin(reader).await?;
+        }
+        if self.poll_at <= Instant::now() && !self.arrivals(reader).await? {
+            return Ok(Step::Idle);
+        }
+        self.reread(reader).await?;
+        let mut step = self.discover(reader).await?;
+        if self.refill(reader).await? == Step::More {
+            step = Step::More;
+        }
+        if self.start(reader).await? == Step::More {
+            step = Step::More;
+        }
+        Ok(step)
+    }
+
+    /// Opens the windows of every shard that is owned: after the snapshot was taken, so that whatever is committed from
+    /// then on arrives, and whatever was committed before is found by discovery.
+    async fn begin(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
+        let (snapshot, facts) = reading::begin(reader).await?;
+        self.feed = Some(Feed {
+            snapshot,
+            postmaster_start: facts.postmaster_start,
+            clock: DatabaseClock::set(facts.clock),
+        });
+        for shard in self.owned.keys() {
+            self.windows.take(*shard);
+        }
+        Ok(())
+    }
+
+    /// Reads the changes since the last read. False: another server answered, and the process was told.
+    async fn arrivals(&mut self, reader: &mut Connection) -> Result<bool, StoreError> {
+        let Some(feed) = &mut self.feed else { return Ok(true) };
+        let owned: Vec<Shard> = self.owned.keys().copied().collect();
+        let windows = &mut self.windows;
+        let (snapshot, facts) = reading::arrivals(reader, &owned, &feed.snapshot, |row| windows.arrive(row)).await?;
+        let Facts { clock, postmaster_start, in_recovery } = facts;
+        if in_recovery || postmaster_start != feed.postmaster_start {
+            tracing::warn!("another database server answers: taking over anew");
+            let _ = self.report.send(Report::ServerChanged);
+            self.handle(Event::Lost);
+            return Ok(false);
+        }
+        *feed = Feed { snapshot, postmaster_start, clock: DatabaseClock::set(clock) };
+        self.poll_at = Instant::now() + POLL;
+        Ok(true)
+    }
+
+    async fn reread(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
+        if self.reread.is_empty() {
+            return Ok(());
+        }
+        let owned: Vec<Shard> = self.owned.keys().copied().collect();
+        for row in reading::by_id(reader, &self.reread, &owned).await? {
+            self.windows.reread(row);
+        }
+        self.reread.clear();
+        Ok(())
+    }
+
+    async fn discover(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
+        let steps = self.windows.next_discovery(self.owned.len());
+        if steps.is_empty() {
+            return Ok(Step::Idle);
+        }
+        match reading::discover(reader, &steps, DISCOVERY).await {
+            Ok(found) => {
+                for found in found {
+                    self.windows.discovered(found.shard, &found.queues, found.complete);
+                }
+                Ok(Step::More)
+            }
+            Err(error) => {
+                for (shard, _) in steps {
+                    self.windows.discovery_failed(shard);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn refill(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
+        let Some(now) = self.now() else { return Ok(Step::Idle) };
+        let refills = self.windows.next_refills(now, REFILLS);
+        if refills.is_empty() {
+            return Ok(Step::Idle);
+        }
+        match reading::refill(reader, &refills).await {
+            Ok(found) => {
+                for (refill, (rows, exhausted)) in refills.into_iter().zip(found) {
+                    self.windows.refilled(refill, &rows, exhausted);
+                }
+                Ok(Step::More)
+            }
+            Err(error) => {
+                for refill in refills {
+                    self.windows.refill_failed(refill);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Starts what is due and may start. More: there may be more of it.
+    async fn start(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
+        let Some(now) = self.now() else { return Ok(Step::Idle) };
+        let starts = self.windows.start(now, BATCH);
+        if starts.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let step = if starts.len() == BATCH { Step::More } else { Step::Idle };
+        let (cancelled, to_send): (Vec<Start>, Vec<Start>) = starts.into_iter().partition(|start| start.cancelled);
+        for start in cancelled {
+            self.drop_cancelled(start, now);
+        }
+        if to_send.is_empty() {
+            return Ok(step);
+        }
+        let found = match payloads(reader, &to_send, BATCH_BYTES).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.put_back(&to_send);
+                return Err(error);
+            }
+        };
+        // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
+        if !self.is_live() {
+            self.put_back(&to_send);
+            return Ok(Step::Idle);
+        }
+        let mut missing: HashMap<MessageId, i32> = to_send.iter().map(|start| (start.id, start.attempt)).collect();
+        for read in found {
+            match read {
+                Read::Send(payload) => {
+                    missing.remove(&payload.id);
+                    self.deliver(*payload);
+                }
+                Read::Postponed(row) => {
+                    missing.remove(&row.id);
+                    self.windows.forget(row.id, row.attempt);
+                    self.windows.reread(row);
+                }
+            }
+        }
+        for (id, attempt) in missing {
+            self.windows.forget(id, attempt);
+            self.reread.push(id);
+        }
+        Ok(if self.reread.is_empty() { step } else { Step::More })
+    }
+
+    fn put_back(&mut self, starts: &[Start]) {
+        for start in starts {
+            self.windows.forget(start.id, start.attempt);
+            self.reread.push(start.id);
+        }
+    }
+
+    fn deliver(&mut self, payload: Payload) {
+        let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
+        let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
+        let clock = feed.clock;
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, deadline });
+        let dispatcher = Rc::clone(&self.dispatcher);
+        let unfinished = Unfinished { broken: Some(broken(&payload, epoch, clock)), finished: self.finished.clone() };
+        let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
+        actix_rt::spawn(async move {
+            // The process may have been frozen between the decision and this moment.
+            if !lease.is_live() {
+                unfinished.never_started();
+                let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
+                return;
+            }
+            let outcome = dispatcher.deliver(payload, epoch, clock).await;
+            unfinished.finish(outcome);
+        });
+    }
+
+    fn drop_cancelled(&mut self, start: Start, now: Timestamp) {
+        let Some(&epoch) = self.owned.get(&start.shard) else { return };
+        self.running.insert(start.id, Running { attempt: start.attempt, epoch, deadline: Instant::now() });
+        let _ = self.finished.send(Outcome {
+            id: start.id,
+            attempt: start.attempt,
+            shard: start.shard,
+            epoch,
+            verdict: Verdict::Cancelled,
+            started_at: now,
+            finished_at: now,
+            status: None,
+            error_class: Some(ErrorClass::Cancelled),
+            error: None,
+            response_headers: None,
+            response_body: None,
+        });
+    }
+
+    fn is_live(&self) -> bool {
+        self.lease.as_ref().is_some_and(Lease::is_live)
+    }
+
+    fn now(&self) -> Option<Timestamp> {
+        self.feed.as_ref().map(|feed| feed.clock.now())
+    }
+
+    /// Waits for whatever comes first: an event, a notification, the next poll, the next due message.
+    async fn wait(&mut self) {
+        let active = !self.owned.is_empty() && self.is_live();
+        let now = Instant::now();
+        // Without shards or lease there is nothing to do but wait for an event; the lease is looked at now and then.
+        let mut until = now + POLL;
+        if active && let Some(feed) = &self.feed {
+            until = until.min(self.poll_at);
+            // Due already, and yet not started: no slot is free. A finished delivery will be the event that frees one.
+            if let Some(due) = self.windows.next_due().map(|due| feed.clock.instant(due)).filter(|due| *due > now) {
+                until = until.min(due);
+            }
+        }
+        tokio::select! {
+            event = self.inbox.recv() => if let Some(event) = event { self.handle(event) },
+            () = self.wake.notified(), if active => self.poll_at = Instant::now(),
+            () = tokio::time::sleep_until(until.into()) => {}
+        }
+    }
+
+    async fn wait_at_most(&mut self, pause: Duration) {
+        if let Ok(Some(event)) = tokio::time::timeout(pause, self.inbox.recv()).await {
+            self.handle(event);
+        }
+    }
+}
+
+/// Makes sure that a delivery that was started ends in an outcome, also when its task panics: a message without one would
+/// stay in flight for ever.
+struct Unfinished {
+    /// What is reported if nothing else is.
+    broken: Option<Outcome>,
+    finished: mpsc::UnboundedSender<Outcome>,
+}
+
+impl Unfinished {
+    fn finish(mut self, outcome: Outcome) {
+        self.broken = None;
+        let _ = self.finished.send(outcome);
+    }
+
+    /// There is nothing to report: no request was made.
+    fn never_started(mut self) {
+        self.broken = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.broken.take() {
+            tracing::error!(message = outcome.id.0, "a delivery broke off");
+            let _ = self.finished.send(outcome);
+        }
+    }
+}

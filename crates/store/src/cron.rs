@@ -1,0 +1,240 @@
+//! Crons: create, read, delete. Firing them is `tick`'s.
+//!
+//! A cron is stored together with the message of its first tick, in one statement: there is no active cron without a
+//! future message. Who changes both a cron and its message locks the cron's row first.
+
+use diesel::pg::data_types::PgTimestamp;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::ids::{CronId, QueueId, Shard};
+use posthaste_core::time::Timestamp;
+use serde_json::Value;
+
+use crate::error::StoreError;
+use crate::page::Page;
+use crate::reading::{from_postgres, to_postgres};
+use crate::schema::crons;
+use crate::statement::statement;
+
+/// A cron as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cron {
+    pub id: CronId,
+    pub queue_id: QueueId,
+    pub schedule: String,
+    /// Each of its messages carries it.
+    pub body: Option<String>,
+    /// A JSON object of header names to values; each of its messages carries them.
+    pub headers: Option<Value>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A cron to be created. The caller has validated every field but the queue's existence.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewCron {
+    pub queue_id: QueueId,
+    pub schedule: String,
+    /// An IANA time zone's name.
+    pub time_zone: String,
+    pub body: Option<String>,
+    pub headers: Option<Value>,
+    /// Its first tick.
+    pub first: Timestamp,
+}
+
+/// What came of creating a cron.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    Stored {
+        cron: Cron,
+        /// Where its first message is.
+        shard: Shard,
+    },
+    /// Nothing is stored.
+    UnknownQueue,
+}
+
+/// A cron that has been deleted, and the shard whose owner has its future message to drop.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeletedCron {
+    pub cron: Cron,
+    pub shard: Option<Shard>,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = crons, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: i64,
+    queue_id: i64,
+    schedule: String,
+    body: Option<String>,
+    headers: Option<Value>,
+    created_at: PgTimestamp,
+    updated_at: PgTimestamp,
+}
+
+impl From<Row> for Cron {
+    fn from(row: Row) -> Cron {
+        Cron {
+            id: CronId(row.id),
+            queue_id: QueueId(row.queue_id),
+            schedule: row.schedule,
+            body: row.body,
+            headers: row.headers,
+            created_at: from_postgres(row.created_at),
+            updated_at: from_postgres(row.updated_at),
+        }
+    }
+}
+
+/// The database's time, from which a first tick is computed.
+///
+/// # Errors
+/// As any statement.
+pub async fn clock(conn: &mut AsyncPgConnection) -> Result<Timestamp, StoreError> {
+    let (now,): (PgTimestamp,) = Clock {}.get_result(conn).await?;
+    Ok(from_postgres(now))
+}
+
+/// Creates a cron and the message of its first tick.
+///
+/// # Errors
+/// As any statement; [`StoreError::MissingPartition`] asks for `partition::ensure`.
+pub async fn insert(conn: &mut AsyncPgConnection, cron: &NewCron) -> Result<Created, StoreError> {
+    let insert = Insert {
+        queue: cron.queue_id.0,
+        schedule: cron.schedule.clone(),
+        time_zone: cron.time_zone.clone(),
+        body: cron.body.clone(),
+        headers: cron.headers.clone(),
+        first: to_postgres(cron.first),
+    };
+    let stored = insert
+        .get_result::<(i64, PgTimestamp, i32)>(conn)
+        .await
+        .optional()
+        .map_err(StoreError::from);
+    match stored {
+        Ok(Some((id, created_at, shard))) => Ok(Created::Stored {
+            cron: Cron {
+                id: CronId(id),
+                queue_id: cron.queue_id,
+                schedule: cron.schedule.clone(),
+                body: cron.body.clone(),
+                headers: cron.headers.clone(),
+                created_at: from_postgres(created_at),
+                updated_at: from_postgres(created_at),
+            },
+            shard: Shard(shard),
+        }),
+        Ok(None) => Ok(Created::UnknownQueue),
+        // Deleted while we looked.
+        Err(StoreError::Constraint { code: "23503", .. }) => Ok(Created::UnknownQueue),
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a cron.
+///
+/// # Errors
+/// As any statement.
+pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron>, StoreError> {
+    let row = crons::table
+        .find(id.0)
+        .select(Row::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Cron::from))
+}
+
+/// Reads a page of crons, by id.
+///
+/// # Errors
+/// As any statement.
+pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>, StoreError> {
+    let rows = crons::table
+        .select(Row::as_select())
+        .order(crons::id)
+        .limit(page.limit)
+        .offset(page.offset)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Cron::from).collect())
+}
+
+/// Deletes a cron and cancels the message of its next tick. What has fired already is delivered.
+///
+/// # Errors
+/// As any transaction.
+pub async fn delete(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<DeletedCron>, StoreError> {
+    let deleted = conn
+        .transaction(async |conn| {
+            // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot, and
+            // only the second sees it.
+            let returning = (Row::as_returning(), crons::next_message_id);
+            let gone = diesel::delete(crons::table.find(id.0))
+                .returning(returning)
+                .get_result::<(Row, Option<i64>)>(conn);
+            let Some((row, next)) = gone.await.optional()? else {
+                return Ok(None);
+            };
+            let shard = match next {
+                Some(message) => Cancel { message }.get_result::<(i32,)>(conn).await.optional()?,
+                None => None,
+            };
+            Ok::<_, diesel::result::Error>(Some(DeletedCron {
+                cron: row.into(),
+                shard: shard.map(|(shard,)| Shard(shard)),
+            }))
+        })
+        .await?;
+    Ok(deleted)
+}
+
+statement! {
+    struct Clock {}
+    row (Timestamptz,)
+    "SELECT clock_timestamp()"
+}
+
+statement! {
+    struct Cancel { message: i64 => BigInt }
+    row (Integer,)
+    "UPDATE posthaste.pending SET cancelled = true, xid = pg_current_xact_id() WHERE message_id = {message} RETURNING shard"
+}
+
+statement! {
+    /// Returns nothing where the queue does not exist.
+    struct Insert {
+        queue: i64 => BigInt,
+        schedule: String => Text,
+        time_zone: String => Text,
+        body: Option<String> => Nullable<Text>,
+        headers: Option<Value> => Nullable<Jsonb>,
+        first: PgTimestamp => Timestamptz,
+    }
+    row (BigInt, Timestamptz, Integer)
+    "WITH queue AS MATERIALIZED (
+         SELECT q.id, q.spread, nextval('posthaste.message_ids') AS message_id FROM posthaste.queues q WHERE q.id = {queue}
+     ), cron AS (
+         INSERT INTO posthaste.crons (queue_id, schedule, time_zone, body, headers, next_fire_at, next_message_id)
+         SELECT q.id, {schedule}, {time_zone}, {body}, {headers}, {first}, q.message_id FROM queue q
+         RETURNING *
+     ), message AS (
+         INSERT INTO posthaste.messages (id, queue_id, body, headers, scheduled_at, cron_id)
+         SELECT next_message_id, queue_id, body, headers, next_fire_at, id FROM cron
+     ), tick AS (
+         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id)
+         SELECT id, next_fire_at, next_message_id FROM cron
+     ), pending AS (
+         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
+         SELECT c.next_message_id, c.queue_id, posthaste.shard_of(c.queue_id, c.next_message_id, NULL, q.spread),
+                c.next_fire_at
+         FROM cron c CROSS JOIN queue q
+         RETURNING shard
+     )
+     SELECT c.id, c.created_at, p.shard FROM cron c CROSS JOIN pending p"
+}

@@ -1,0 +1,160 @@
+//! What a delivery came to: one statement finishes or reschedules the pending rows, appends the attempts and stores the
+//! dead letters, of hundreds of messages at once.
+//!
+//! Every outcome is fenced. It counts only if its message is still pending with the attempt that it is the outcome of,
+//! and if its shard's epoch is the writer's own, or the row is held for the writer by a handover. So an outcome whose
+//! commit is unknown may be written again, two owners cannot both dead-letter a message, and no retry is lost.
+
+use std::time::Duration;
+
+use diesel::pg::data_types::PgTimestamp;
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use posthaste_core::ids::{Epoch, MessageId, Shard};
+use posthaste_core::time::Timestamp;
+use posthaste_core::transition::{ErrorClass, MAX_DEAD_LETTER_HOPS, Verdict};
+
+use crate::error::StoreError;
+use crate::reading::to_postgres;
+use crate::statement::statement;
+
+/// One attempt that has ended, and what follows from it.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    pub id: MessageId,
+    /// Attempts that had ended when this one began; the attempt's number is one more.
+    pub attempt: i32,
+    pub shard: Shard,
+    pub epoch: Epoch,
+    pub verdict: Verdict,
+    pub started_at: Timestamp,
+    pub finished_at: Timestamp,
+    /// The answer's status, where there was an answer.
+    pub status: Option<u16>,
+    pub error_class: Option<ErrorClass>,
+    /// For people; never holds a secret. NUL characters are dropped, text cannot hold them.
+    pub error: Option<String>,
+    /// A JSON object as text.
+    pub response_headers: Option<String>,
+    pub response_body: Option<Vec<u8>>,
+}
+
+/// An outcome that counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recorded {
+    pub id: MessageId,
+    pub attempt: i32,
+    /// The shard of the dead letter that was stored for it.
+    pub dead_letter: Option<Shard>,
+}
+
+statement! {
+    struct Record {
+        ids: Vec<i64> => Array<BigInt>,
+        attempts: Vec<i32> => Array<Integer>,
+        shards: Vec<i32> => Array<Integer>,
+        epochs: Vec<i64> => Array<BigInt>,
+        outcomes: Vec<&'static str> => Array<Text>,
+        waits: Vec<i64> => Array<BigInt>,
+        started: Vec<PgTimestamp> => Array<Timestamptz>,
+        finished: Vec<PgTimestamp> => Array<Timestamptz>,
+        statuses: Vec<Option<i16>> => Array<Nullable<SmallInt>>,
+        classes: Vec<Option<&'static str>> => Array<Nullable<Text>>,
+        errors: Vec<Option<String>> => Array<Nullable<Text>>,
+        headers: Vec<Option<String>> => Array<Nullable<Text>>,
+        bodies: Vec<Option<Vec<u8>>> => Array<Nullable<Binary>>,
+        deliverer: String => Text,
+        hops: i16 => SmallInt,
+    }
+    row (BigInt, Integer, Nullable<Integer>)
+    "WITH ended AS MATERIALIZED (
+        SELECT i.*, p.queue_id
+          FROM unnest({ids}, {attempts}, {shards}, {epochs}, {outcomes}, {waits}, {started}, {finished}, {statuses},
+                      {classes}, {errors}, {headers}, {bodies})
+               AS i(id, attempt, shard, epoch, outcome, wait, started_at, finished_at, status,
+                    error_class, error, response_headers, response_body)
+          JOIN posthaste.pending p ON p.message_id = i.id AND p.attempt = i.attempt
+          JOIN posthaste.shards s ON s.shard = i.shard
+         WHERE s.epoch = i.epoch OR p.held_until IS NOT NULL
+         ORDER BY p.message_id
+           FOR UPDATE OF p
+     ), finished AS (
+        DELETE FROM posthaste.pending p USING ended e WHERE p.message_id = e.id AND e.outcome <> 'retried'
+     ), retried AS (
+        UPDATE posthaste.pending p
+           SET attempt = p.attempt + 1, due_at = clock_timestamp() + e.wait * interval '1 microsecond',
+               held_until = NULL, xid = pg_current_xact_id()
+          FROM ended e WHERE p.message_id = e.id AND e.outcome = 'retried'
+     ), logged AS (
+        INSERT INTO posthaste.attempts (message_id, number, outcome, started_at, finished_at, status, error_class, error,
+                                        response_headers, response_body, deliverer)
+        SELECT e.id, e.attempt + 1, e.outcome, e.started_at, e.finished_at, e.status, e.error_class, e.error,
+               e.response_headers::jsonb, e.response_body, {deliverer}
+          FROM ended e
+         -- The message itself may have been deleted, and its log with it.
+         WHERE e.outcome <> 'cancelled' OR EXISTS (SELECT FROM posthaste.messages m WHERE m.id = e.id)
+     ), dead AS MATERIALIZED (
+        SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread,
+               m.body, m.body_binary, m.headers, m.id AS origin, m.dead_letter_hops + 1 AS hops
+          FROM ended e
+          JOIN posthaste.queues q ON q.id = e.queue_id
+          JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
+          JOIN posthaste.messages m ON m.id = e.id
+         WHERE e.outcome = 'failed' AND m.dead_letter_hops < {hops}
+     ), dead_message AS (
+        INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,
+                                        dead_letter_hops)
+        SELECT d.id, d.queue_id, d.body, d.body_binary, d.headers, now(), d.origin, d.hops FROM dead d
+     ), dead_pending AS (
+        INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
+        SELECT d.id, d.queue_id, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread), now() FROM dead d
+     )
+     SELECT e.id, e.attempt, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread)
+       FROM ended e LEFT JOIN dead d ON d.origin = e.id"
+}
+
+/// Records a batch of outcomes, all or none, and answers those that counted. The others did not match: the message was
+/// finished, retried or taken over by someone else, and the writer must forget it and read it again.
+///
+/// # Errors
+/// Any [`StoreError`]. Where it is not known whether the batch was committed, recording it again is safe.
+pub async fn record(
+    conn: &mut AsyncPgConnection,
+    outcomes: &[&Outcome],
+    deliverer: &str,
+) -> Result<Vec<Recorded>, StoreError> {
+    fn column<T>(outcomes: &[&Outcome], of: impl Fn(&Outcome) -> T) -> Vec<T> {
+        outcomes.iter().map(|outcome| of(outcome)).collect()
+    }
+    let statement = Record {
+        ids: column(outcomes, |o| o.id.0),
+        attempts: column(outcomes, |o| o.attempt),
+        shards: column(outcomes, |o| o.shard.0),
+        epochs: column(outcomes, |o| o.epoch.0),
+        outcomes: column(outcomes, |o| o.verdict.as_str()),
+        waits: column(outcomes, |o| wait(&o.verdict)),
+        started: column(outcomes, |o| to_postgres(o.started_at)),
+        finished: column(outcomes, |o| to_postgres(o.finished_at.max(o.started_at))),
+        statuses: column(outcomes, |o| o.status.and_then(|status| i16::try_from(status).ok())),
+        classes: column(outcomes, |o| o.error_class.map(ErrorClass::as_str)),
+        errors: column(outcomes, |o| o.error.as_ref().map(|text| text.replace('\0', ""))),
+        headers: column(outcomes, |o| o.response_headers.clone()),
+        bodies: column(outcomes, |o| o.response_body.clone()),
+        deliverer: deliverer.to_owned(),
+        hops: MAX_DEAD_LETTER_HOPS,
+    };
+    let recorded: Vec<(i64, i32, Option<i32>)> = statement.load(conn).await?;
+    Ok(recorded
+        .into_iter()
+        .map(|(id, attempt, shard)| Recorded { id: MessageId(id), attempt, dead_letter: shard.map(Shard) })
+        .collect())
+}
+
+/// Microseconds until the next attempt, at most a century: Postgres' interval ends somewhere, and no wait should.
+fn wait(verdict: &Verdict) -> i64 {
+    const CENTURY: Duration = Duration::from_secs(100 * 365 * 86_400);
+    match verdict {
+        Verdict::Retried { wait } => i64::try_from((*wait).min(CENTURY).as_micros()).unwrap_or(0),
+        Verdict::Delivered | Verdict::Failed | Verdict::Cancelled | Verdict::Expired => 0,
+    }
+}

@@ -1,0 +1,161 @@
+//! What a delivery sends, read in batches just before it is sent.
+//!
+//! The read is also the last check: it answers only messages that are still pending with the attempt that the owner
+//! believes in, due, neither cancelled nor held. A stale entry of a window dies here. The queue's settings come with
+//! each message, so that a change of a queue counts from the next delivery on.
+
+use std::time::Duration;
+
+use diesel::pg::data_types::PgTimestamp;
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use posthaste_core::backoff::Backoff;
+use posthaste_core::ids::{CronId, MessageId, QueueId, Shard};
+use posthaste_core::time::Timestamp;
+use posthaste_core::transition::RetryPolicy;
+use posthaste_core::window::{Row, Start};
+use serde_json::{Map, Value};
+
+use crate::error::StoreError;
+use crate::reading::{from_postgres, row};
+use crate::statement::statement;
+
+/// Everything that one delivery needs to know.
+#[derive(Debug, Clone)]
+pub struct Payload {
+    pub id: MessageId,
+    pub queue: QueueId,
+    pub shard: Shard,
+    /// Attempts that have ended.
+    pub attempt: i32,
+    pub body: Option<Vec<u8>>,
+    pub headers: Option<Map<String, Value>>,
+    pub cron: Option<CronId>,
+    /// When it was asked to be delivered first.
+    pub scheduled_at: Timestamp,
+    /// How long ago that was, by the database's clock.
+    pub age: Duration,
+    /// `None`: the queue was deleted.
+    pub target: Option<Target>,
+}
+
+/// The settings of the message's queue, as they are now.
+#[derive(Debug, Clone)]
+pub struct Target {
+    pub name: String,
+    pub callback_url: String,
+    pub method: String,
+    pub headers: Option<Map<String, Value>>,
+    pub policy: RetryPolicy,
+}
+
+/// What became of a message that was to be sent.
+#[derive(Debug, Clone)]
+pub enum Read {
+    Send(Box<Payload>),
+    /// The batch had grown too large before its turn came; it is still to be sent.
+    Postponed(Row),
+}
+
+type QueueSql = (Text, Text, Text, Nullable<Jsonb>, Nullable<Integer>, BigInt, BigInt, Double, BigInt);
+type QueueTuple = (String, String, String, Option<Value>, Option<i32>, i64, i64, f64, i64);
+type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz);
+type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp);
+
+statement! {
+    /// The running total is over stored sizes, which are known without reading the bodies.
+    struct Payloads {
+        ids: Vec<i64> => Array<BigInt>,
+        attempts: Vec<i32> => Array<Integer>,
+        shards: Vec<i32> => Array<Integer>,
+        bytes: i64 => BigInt,
+    }
+    row (
+        (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool),
+        Bool,
+        MessageSql,
+        Nullable<QueueSql>,
+    )
+    "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled,
+            b.fits,
+            CASE WHEN b.fits THEN b.body END, CASE WHEN b.fits THEN b.body_binary END, CASE WHEN b.fits THEN b.headers END,
+            b.cron_id, b.scheduled_at, clock_timestamp(),
+            q.name, q.callback_url, q.method, q.headers, q.max_retries, q.max_age_seconds,
+            q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms
+       FROM (
+            SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled,
+                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at,
+                   row_number() OVER w = 1
+                   OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
+              FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
+              JOIN posthaste.pending p ON p.message_id = i.id AND p.attempt = i.attempt AND p.shard = i.shard
+              JOIN posthaste.messages m ON m.id = i.id
+             WHERE NOT p.cancelled AND p.due_at <= clock_timestamp()
+               AND (p.held_until IS NULL OR p.held_until <= clock_timestamp())
+            WINDOW w AS (ORDER BY i.number ROWS UNBOUNDED PRECEDING)
+       ) AS b
+       LEFT JOIN posthaste.queues q ON q.id = b.queue_id"
+}
+
+/// Reads what is to be sent for `starts`, in their order, at most about `bytes` of bodies (the first always fits). What
+/// is missing from the answer is stale: finished, changed, cancelled, held or moved since the owner read it.
+///
+/// # Errors
+/// Any [`StoreError`]; nothing is changed by reading.
+pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64) -> Result<Vec<Read>, StoreError> {
+    type RowTuple = (i64, i64, i32, PgTimestamp, i32, Option<PgTimestamp>, bool);
+    let statement = Payloads {
+        ids: starts.iter().map(|start| start.id.0).collect(),
+        attempts: starts.iter().map(|start| start.attempt).collect(),
+        shards: starts.iter().map(|start| start.shard.0).collect(),
+        bytes,
+    };
+    let found: Vec<(RowTuple, bool, MessageTuple, Option<QueueTuple>)> = statement.load(conn).await?;
+    Ok(found
+        .into_iter()
+        .map(|(pending, fits, message, queue)| match fits {
+            true => Read::Send(Box::new(payload(row(pending), message, queue))),
+            false => Read::Postponed(row(pending)),
+        })
+        .collect())
+}
+
+fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payload {
+    let (text, binary, headers, cron, scheduled_at, clock) = message;
+    let scheduled_at = from_postgres(scheduled_at);
+    Payload {
+        id: row.id,
+        queue: row.queue,
+        shard: row.shard,
+        attempt: row.attempt,
+        body: text.map(String::into_bytes).or(binary),
+        headers: headers.and_then(object),
+        cron: cron.map(CronId),
+        scheduled_at,
+        age: from_postgres(clock).since(scheduled_at),
+        target: queue.map(target),
+    }
+}
+
+fn target(queue: QueueTuple) -> Target {
+    let (name, callback_url, method, headers, max_retries, max_age_seconds, initial_ms, multiplier, max_ms) = queue;
+    let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Target {
+        name,
+        callback_url,
+        method,
+        headers: headers.and_then(object),
+        policy: RetryPolicy {
+            backoff: Backoff { initial: millis(initial_ms), multiplier, max: millis(max_ms) },
+            max_retries: max_retries.map(|retries| u32::try_from(retries).unwrap_or(0)),
+            max_age: Duration::from_secs(u64::try_from(max_age_seconds).unwrap_or(0)),
+        },
+    }
+}
+
+fn object(value: Value) -> Option<Map<String, Value>> {
+    match value {
+        Value::Object(map) => Some(map),
+        _ => None,
+    }
+}

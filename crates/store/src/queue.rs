@@ -1,0 +1,270 @@
+//! Queues: create, read, delete.
+//!
+//! A queue is deleted before its messages are cancelled, never after: from that commit on no insert finds it, so the
+//! number of messages left only falls. What slips in between (an insert that read the queue just before) or is missed by
+//! [`cancel_messages`] needs no second pass: the deliverer drops a message whose queue is gone. Nothing here locks a queue
+//! that is in use, so no insert ever waits.
+
+use diesel::pg::data_types::PgTimestamp;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Timestamptz};
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::ids::{QueueId, Shard};
+use posthaste_core::time::Timestamp;
+use serde_json::Value;
+
+use crate::error::StoreError;
+use crate::page::Page;
+use crate::reading::from_postgres;
+use crate::schema::{crons, queues};
+use crate::statement::statement;
+
+/// Rows that one statement of [`cancel_messages`] changes at most.
+const CANCEL_STEP: i64 = 10_000;
+
+/// A queue as stored, as far as its owner may see it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    pub id: QueueId,
+    pub name: String,
+    pub callback_url: String,
+    pub method: String,
+    /// A JSON object of header names to values.
+    pub headers: Option<Value>,
+    pub dead_letter_queue_id: Option<QueueId>,
+    /// Retries after the first attempt; `None` retries until the message is too old.
+    pub max_retries: Option<i32>,
+    pub created_at: Timestamp,
+    pub updated_at: Timestamp,
+}
+
+/// A queue to be created. The caller has validated every field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewQueue {
+    pub name: String,
+    pub callback_url: String,
+    pub method: String,
+    pub headers: Option<Value>,
+    pub dead_letter_queue_id: Option<QueueId>,
+    pub max_retries: Option<i32>,
+}
+
+/// What came of creating a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Created {
+    Stored(Queue),
+    /// Nothing is stored: there is no queue with the id of the dead letter queue.
+    UnknownDeadLetterQueue,
+}
+
+/// Whether a queue is deleted together with what uses it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// Only a queue without crons and pending messages.
+    IfUnused,
+    /// With its crons. Its pending messages are left to [`cancel_messages`].
+    Force,
+}
+
+/// What came of deleting a queue.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Deleted {
+    /// The row as it was. Its history stays readable.
+    Deleted(Queue),
+    /// Nothing changed: it has crons or pending messages.
+    InUse,
+    Missing,
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = queues, check_for_backend(diesel::pg::Pg))]
+struct Row {
+    id: i64,
+    name: String,
+    callback_url: String,
+    method: String,
+    headers: Option<Value>,
+    dead_letter_queue_id: Option<i64>,
+    max_retries: Option<i32>,
+    created_at: PgTimestamp,
+    updated_at: PgTimestamp,
+}
+
+impl From<Row> for Queue {
+    fn from(row: Row) -> Queue {
+        Queue {
+            id: QueueId(row.id),
+            name: row.name,
+            callback_url: row.callback_url,
+            method: row.method,
+            headers: row.headers,
+            dead_letter_queue_id: row.dead_letter_queue_id.map(QueueId),
+            max_retries: row.max_retries,
+            created_at: from_postgres(row.created_at),
+            updated_at: from_postgres(row.updated_at),
+        }
+    }
+}
+
+/// Creates a queue.
+///
+/// # Errors
+/// As any statement; a field that the table's constraints refuse is [`StoreError::Constraint`].
+pub async fn insert(conn: &mut AsyncPgConnection, queue: &NewQueue) -> Result<Created, StoreError> {
+    let inserted = diesel::insert_into(queues::table)
+        .values((
+            queues::name.eq(&queue.name),
+            queues::callback_url.eq(&queue.callback_url),
+            queues::method.eq(&queue.method),
+            queues::headers.eq(&queue.headers),
+            queues::dead_letter_queue_id.eq(queue.dead_letter_queue_id.map(|id| id.0)),
+            queues::max_retries.eq(queue.max_retries),
+        ))
+        .returning(Row::as_returning())
+        .get_result(conn)
+        .await
+        .map_err(StoreError::from);
+    match inserted {
+        Ok(row) => Ok(Created::Stored(row.into())),
+        // The second: the id that it named was free until this very insert took it.
+        Err(StoreError::Constraint { name, code }) if code == "23503" || name == "queues_not_own_dead_letter_queue" => {
+            Ok(Created::UnknownDeadLetterQueue)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Reads a queue.
+///
+/// # Errors
+/// As any statement.
+pub async fn get(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Option<Queue>, StoreError> {
+    let row = queues::table
+        .find(id.0)
+        .select(Row::as_select())
+        .first(conn)
+        .await
+        .optional()?;
+    Ok(row.map(Queue::from))
+}
+
+/// Reads a page of queues, by id.
+///
+/// # Errors
+/// As any statement.
+pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Queue>, StoreError> {
+    let rows = queues::table
+        .select(Row::as_select())
+        .order(queues::id)
+        .limit(page.limit)
+        .offset(page.offset)
+        .load(conn)
+        .await?;
+    Ok(rows.into_iter().map(Queue::from).collect())
+}
+
+/// Deletes a queue.
+///
+/// # Errors
+/// As any transaction; then nothing has changed, or, where the connection was lost, everything may have.
+pub async fn delete(conn: &mut AsyncPgConnection, id: QueueId, deletion: Deletion) -> Result<Deleted, StoreError> {
+    let deleted = conn
+        .transaction(async |conn| {
+            // From here a cron's insert waits for us: its foreign key asks for the row.
+            let Some(row) = queues::table
+                .find(id.0)
+                .select(Row::as_select())
+                .for_update()
+                .first(conn)
+                .await
+                .optional()?
+            else {
+                return Ok(Deleted::Missing);
+            };
+            let of_queue = crons::table.filter(crons::queue_id.eq(id.0));
+            match deletion {
+                Deletion::IfUnused => {
+                    let fires: bool = diesel::select(diesel::dsl::exists(of_queue)).get_result(conn).await?;
+                    if fires || !shards_with_messages(conn, id).await?.is_empty() {
+                        return Ok(Deleted::InUse);
+                    }
+                }
+                Deletion::Force => {
+                    diesel::delete(of_queue).execute(conn).await?;
+                }
+            }
+            diesel::delete(queues::table.find(id.0)).execute(conn).await?;
+            Ok::<_, diesel::result::Error>(Deleted::Deleted(row.into()))
+        })
+        .await?;
+    Ok(deleted)
+}
+
+/// Cancels what is pending of a queue that has been deleted, in steps of a bounded size, each its own transaction.
+/// Returns the shards whose owners have something to drop.
+///
+/// One pass, see the module's description for what it misses.
+///
+/// # Errors
+/// As any statement; the steps before it stay done.
+pub async fn cancel_messages(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Vec<Shard>, StoreError> {
+    let shards = shards_with_messages(conn, id).await?;
+    for &shard in &shards {
+        let mut after = (PgTimestamp(i64::MIN), i64::MIN);
+        loop {
+            let step = CancelStep {
+                shard,
+                queue: id.0,
+                after_due: after.0,
+                after_id: after.1,
+                step: CANCEL_STEP,
+            };
+            match step.get_result::<(PgTimestamp, i64)>(conn).await.optional()? {
+                Some(last) => after = last,
+                None => break,
+            }
+        }
+    }
+    Ok(shards.into_iter().map(Shard).collect())
+}
+
+async fn shards_with_messages(conn: &mut AsyncPgConnection, id: QueueId) -> QueryResult<Vec<i32>> {
+    let rows: Vec<(i32,)> = ShardsInUse { queue: id.0 }.load(conn).await?;
+    Ok(rows.into_iter().map(|(shard,)| shard).collect())
+}
+
+statement! {
+    /// The shards that hold messages of a queue, one index probe each. The order is the index's, lest a planner that
+    /// believes them to be many reads the whole table for the first.
+    struct ShardsInUse { queue: i64 => BigInt }
+    row (Integer,)
+    "SELECT s FROM generate_series(0, posthaste.shards() - 1) AS s
+     CROSS JOIN LATERAL (
+         SELECT FROM posthaste.pending p WHERE p.shard = s AND p.queue_id = {queue} AND NOT p.cancelled
+         ORDER BY p.due_at, p.message_id LIMIT 1
+     ) AS found"
+}
+
+statement! {
+    /// Cancels the messages of the next step in reading order; returns the last key of the step, or nothing at the end.
+    struct CancelStep {
+        shard: i32 => Integer,
+        queue: i64 => BigInt,
+        after_due: PgTimestamp => Timestamptz,
+        after_id: i64 => BigInt,
+        step: i64 => BigInt,
+    }
+    row (Timestamptz, BigInt)
+    "WITH step AS MATERIALIZED (
+         SELECT p.message_id, p.due_at FROM posthaste.pending p
+         WHERE p.shard = {shard} AND p.queue_id = {queue} AND (p.due_at, p.message_id) > ({after_due}, {after_id})
+         ORDER BY p.due_at, p.message_id LIMIT {step}
+     ), locked AS MATERIALIZED (
+         SELECT p.message_id FROM posthaste.pending p JOIN step USING (message_id)
+         WHERE NOT p.cancelled ORDER BY p.message_id FOR UPDATE OF p
+     ), cancelled AS (
+         UPDATE posthaste.pending p SET cancelled = true, xid = pg_current_xact_id()
+         FROM locked WHERE p.message_id = locked.message_id
+     )
+     SELECT due_at, message_id FROM step ORDER BY due_at DESC, message_id DESC LIMIT 1"
+}

@@ -1,0 +1,34 @@
+# Every command of daily work. `just` without a name lists them.
+_default:
+    @just --list
+
+# Everything in one process on an embedded Postgres, ready for the README's curl lines.
+up *args:
+    cargo run -- {{args}}
+
+# What CI checks beside the tests: format, lints, the core's purity, the documentation's links.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    deploy/check-purity
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+
+# All tests. They find or start their own Postgres.
+test *args:
+    cargo test --workspace {{args}}
+
+# The property tests of the window and of the rules, with many more cases than `just test` runs.
+simulate cases="50000":
+    PROPTEST_CASES={{cases}} cargo test --release -p posthaste-core
+
+# Benchmarks; see BENCHMARKS.md. `just bench drain`, `just bench all`, …
+bench *args="all":
+    cargo build --release --workspace --bins
+    target/release/posthaste-bench {{args}}
+
+fmt:
+    cargo fmt --all
+
+# Exactly what decides whether a change lands.
+ci:
+    .ci/run
