@@ -79,7 +79,7 @@ pub(crate) async fn run(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease,
 async fn keep_partitions(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
     let mut conn = None;
     while !quit.is_cancelled() && lease.is_live() {
-        match ensure_partitions(url, &mut conn).await {
+        match ensure_partitions(url, &mut conn, quit).await {
             Ok(0) => {}
             Ok(made) => tracing::info!(made, "made partitions ahead"),
             Err(error) => {
@@ -91,10 +91,17 @@ async fn keep_partitions(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease
     }
 }
 
-async fn ensure_partitions(url: &DatabaseUrl, conn: &mut Option<Connection>) -> Result<i32, StoreError> {
+async fn ensure_partitions(
+    url: &DatabaseUrl,
+    conn: &mut Option<Connection>,
+    quit: &CancellationToken,
+) -> Result<i32, StoreError> {
     let conn = match conn {
         Some(conn) => conn,
-        None => conn.insert(connect(url, Purpose::Pool).await?),
+        None => match quit.run_until_cancelled(connect(url, Purpose::Pool)).await {
+            Some(opened) => conn.insert(opened?),
+            None => return Ok(0),
+        },
     };
     partition::ensure_partitions(conn).await
 }
@@ -112,8 +119,10 @@ async fn keep_ticks(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, qui
 }
 
 async fn forget_ticks(url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) -> Result<(), StoreError> {
-    let mut conn = connect(url, Purpose::Pool).await?;
-    let mut deleted = 0;
+    let Some(conn) = quit.run_until_cancelled(connect(url, Purpose::Pool)).await else {
+        return Ok(());
+    };
+    let (mut conn, mut deleted) = (conn?, 0);
     while !quit.is_cancelled() && lease.is_live() {
         let step = tick::forget(&mut conn, TICKS_KEPT, STEP).await?;
         deleted += step;

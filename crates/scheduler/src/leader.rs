@@ -109,14 +109,15 @@ impl Scheduler {
                     crons_changed.notify_one();
                 }
             }
+            Ok(())
         };
-        let (fired, pinged, (), ()) = tokio::join!(
-            fire,
-            keep_lease(session, &quit),
-            hear,
-            duties::run(&self.timetable, &self.database, &lease, &quit),
-        );
-        pinged.and(fired)
+        let duties = async {
+            duties::run(&self.timetable, &self.database, &lease, &quit).await;
+            Ok(())
+        };
+        // Asked to stop, each finishes its statement; the first that fails ends the others as they are.
+        tokio::try_join!(fire, keep_lease(session, &quit), hear, duties)?;
+        Ok(())
     }
 }
 

@@ -87,8 +87,21 @@ impl Config {
         let mut for_services = variables.clone();
         for_services.default_to("DATABASE_URL", NOT_YET);
         let own = faults.finish(|| Some(Self { variables: variables.clone(), embedded }));
-        ConfigError::both(own, Services::read(&for_services)).map(|(config, _)| config)
+        ConfigError::both(own, Services::read(&for_services)).map(|(config, _)| config).map_err(each_once)
     }
+}
+
+/// Several services read the same variable; one fault of it is enough.
+fn each_once(error: ConfigError) -> ConfigError {
+    let mut told = Vec::new();
+    let mut faults = Faults::default();
+    for fault in error.faults() {
+        if !told.contains(&&fault.variable) {
+            told.push(&fault.variable);
+            faults.add(&fault.variable, &fault.problem);
+        }
+    }
+    faults.finish(|| None::<()>).err().unwrap_or(error)
 }
 
 /// The services' configurations.
@@ -282,5 +295,6 @@ mod tests {
         assert_eq!(faulty(&[("DATA_DIR", "/d"), ("POSTGRES_BIN", "/nowhere")]), ["POSTGRES_BIN"]);
         assert_eq!(faulty(&[("DATA_DIR", "/d"), ("LOCK_DATABASE_URL", "postgres://db/app")]), ["LOCK_DATABASE_URL"]);
         assert_eq!(faulty(&[("DATA_DIR", "/d"), ("PORT", "x")]), ["PORT"], "it is the API's alone");
+        assert_eq!(faulty(&[("DATA_DIR", "/d"), ("SHARDS", "0")]), ["SHARDS"], "read by all, told once");
     }
 }

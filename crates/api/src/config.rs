@@ -1,0 +1,125 @@
+//! The API's settings.
+
+use std::net::IpAddr;
+
+use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
+use posthaste_service::parse;
+use posthaste_store::connect::DatabaseUrl;
+use serde::Deserialize;
+
+/// What an API is started with.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub database_url: DatabaseUrl,
+    pub host: String,
+    /// 0 takes a free one.
+    pub port: u16,
+    /// What requests must carry in `X-PLATFORMATIC-ADMIN-SECRET`; `None` lets everyone in.
+    pub admin_secret: Option<Secret>,
+    /// Connections to the database, at most.
+    pub pool_size: u32,
+    /// The largest request body, in bytes.
+    pub max_body_bytes: usize,
+    /// What the deployment believes the number of shards to be.
+    pub shards: Option<u16>,
+}
+
+/// The variables that [`Config::read`] reads.
+#[derive(Debug, Deserialize)]
+pub struct ApiVariables {
+    database_url: Option<String>,
+    host: Option<String>,
+    port: Option<String>,
+    admin_secret: Option<Secret>,
+    allow_anonymous: Option<String>,
+    pool_size: Option<String>,
+    max_body_bytes: Option<String>,
+    shards: Option<String>,
+}
+
+impl Config {
+    /// Reads the variables named by [`ApiVariables`].
+    ///
+    /// Without `ADMIN_SECRET` everyone may do everything. So `HOST` must then be a loopback address, unless
+    /// `ALLOW_ANONYMOUS` is `true`.
+    ///
+    /// # Errors
+    /// Every fault, each with its variable.
+    pub fn read(variables: &Variables) -> Result<Config, ConfigError> {
+        let raw: ApiVariables = read(variables)?;
+        let mut faults = Faults::default();
+        let url = |value: &str| value.parse::<DatabaseUrl>();
+        let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
+        let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
+        let port = faults.or("PORT", 3042, raw.port, parse::port);
+        let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
+        let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
+        let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
+        if raw.admin_secret.is_none() && !anonymous && !is_loopback(&host) {
+            faults.add(
+                "ADMIN_SECRET",
+                format!(
+                    "is required to listen on {host}, where others reach the API: set it, or HOST=127.0.0.1, or \
+                     ALLOW_ANONYMOUS=true to let everyone do everything"
+                ),
+            );
+        }
+        faults.finish(|| {
+            Some(Config {
+                database_url: database_url?.for_service("posthaste-api"),
+                host,
+                port,
+                admin_secret: raw.admin_secret,
+                pool_size,
+                max_body_bytes,
+                shards,
+            })
+        })
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DATABASE: (&str, &str) = ("DATABASE_URL", "postgres://me:hunter2@db/app");
+
+    fn config(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::read(&pairs.iter().copied().collect())
+    }
+
+    fn at_fault(pairs: &[(&str, &str)]) -> Vec<String> {
+        config(pairs).unwrap_err().faults().iter().map(|fault| fault.variable.clone()).collect()
+    }
+
+    #[test]
+    fn defaults() {
+        let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
+        assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
+        assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn all_faults_are_told() {
+        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
+        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
+    }
+
+    #[test]
+    fn everyone_is_let_in_only_where_it_is_wanted() {
+        for host in ["127.0.0.1", "127.9.9.9", "localhost", "::1"] {
+            assert!(config(&[DATABASE, ("HOST", host)]).is_ok(), "{host}");
+        }
+        for host in ["0.0.0.0", "::", "10.0.0.1", "api.example"] {
+            assert_eq!(at_fault(&[DATABASE, ("HOST", host)]), ["ADMIN_SECRET"], "{host}");
+            assert!(config(&[DATABASE, ("HOST", host), ("ALLOW_ANONYMOUS", "true")]).is_ok(), "{host}");
+            assert!(config(&[DATABASE, ("HOST", host), ("ADMIN_SECRET", "x")]).is_ok(), "{host}");
+        }
+    }
+}
