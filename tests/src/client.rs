@@ -36,13 +36,12 @@ pub struct Answer {
 impl Api {
     /// The API at `address`, without credentials.
     pub fn at(address: SocketAddr) -> Self {
-        Self { base: format!("http://{address}"), client: builder().finish() }
+        Self { base: format!("http://{address}"), client: client(None) }
     }
 
     /// The API at `address`, with the admin secret.
     pub fn with_secret(address: SocketAddr, secret: &str) -> Self {
-        let client = builder().add_default_header((SECRET_HEADER, secret)).finish();
-        Self { base: format!("http://{address}"), client }
+        Self { base: format!("http://{address}"), client: client(Some(secret)) }
     }
 
     /// GET.
@@ -137,9 +136,12 @@ impl Answer {
     }
 }
 
-fn builder() -> awc::ClientBuilder {
-    let connector = awc::Connector::new().limit(1024);
-    awc::Client::builder().connector(connector).timeout(TIMEOUT)
+fn client(secret: Option<&str>) -> awc::Client {
+    let builder = awc::Client::builder().connector(awc::Connector::new().limit(1024)).timeout(TIMEOUT);
+    match secret {
+        Some(secret) => builder.add_default_header((SECRET_HEADER, secret)).finish(),
+        None => builder.finish(),
+    }
 }
 
 async fn read<S>(response: awc::ClientResponse<S>) -> Answer

@@ -32,11 +32,7 @@ impl BootTime {
         #[cfg(not(any(target_os = "linux", target_os = "android")))]
         const CLOCK: ClockId = ClockId::Monotonic;
         let now = clock_gettime(CLOCK);
-        BootTime(
-            i64::from(now.tv_sec)
-                .saturating_mul(1_000_000_000)
-                .saturating_add(i64::from(now.tv_nsec)),
-        )
+        BootTime(now.tv_sec.saturating_mul(1_000_000_000).saturating_add(now.tv_nsec))
     }
 }
 

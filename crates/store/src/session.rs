@@ -13,14 +13,17 @@
 //! so it ends the session: the lease is revoked, the socket dropped, [`LockSession::closed`] resolves. There is no way
 //! back; open another session and take the locks anew.
 
+mod ending;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use posthaste_core::ids::Shard;
-use tokio::sync::{Mutex, mpsc, watch};
+use tokio::sync::{Mutex, mpsc};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls, Row, Socket};
 
+use self::ending::{Ending, Unfinished};
 use crate::connect::DatabaseUrl;
 use crate::error::StoreError;
 use crate::lease::{BootTime, Lease};
@@ -80,53 +83,6 @@ pub struct LockSession {
     wakeups: Mutex<mpsc::Receiver<Wakeup>>,
 }
 
-/// The end of the session, by whoever notices it first: the task that moves its bytes, or a call.
-#[derive(Clone)]
-struct Ending {
-    lease: Lease,
-    /// Why it is over.
-    reason: watch::Sender<Option<String>>,
-}
-
-impl Ending {
-    fn end(&self, why: &str) {
-        self.lease.revoke();
-        self.reason.send_if_modified(|reason| {
-            let first = reason.is_none();
-            if first {
-                *reason = Some(why.to_owned());
-            }
-            first
-        });
-    }
-
-    async fn ended(&self) -> String {
-        let mut reason = self.reason.subscribe();
-        match reason.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
-            // Cannot be: the sender is ours.
-            Err(_) => String::new(),
-        }
-    }
-}
-
-/// Ends the session when a call, or its opening, is dropped or fails before its answer.
-struct Unfinished<'a>(Option<&'a Ending>);
-
-impl Unfinished<'_> {
-    fn finish(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        if let Some(ending) = self.0 {
-            ending.end("a call of the lock session was given up");
-        }
-    }
-}
-
 impl LockSession {
     /// Opens the session, named `application_name` in `pg_stat_activity`, at a server that takes writes.
     ///
@@ -140,11 +96,8 @@ impl LockSession {
         config.keepalives_retries(3);
         config.tcp_user_timeout(Duration::from_secs(5));
         let (wake, wakeups) = mpsc::channel(WAKEUPS);
-        let ending = Ending {
-            lease: Lease::new(),
-            reason: watch::Sender::new(None),
-        };
-        let opening = Unfinished(Some(&ending));
+        let ending = Ending::new();
+        let opening = Unfinished::of(&ending);
         let attempt = async {
             let client = match tls {
                 None => {
@@ -191,7 +144,7 @@ impl LockSession {
     /// Whether the locks can be trusted now. Live from the first ping.
     #[must_use]
     pub fn lease(&self) -> Lease {
-        self.ending.lease.clone()
+        self.ending.lease().clone()
     }
 
     /// Renews the lease. To be called about once a second; a call that is not answered in time ends the session.
@@ -216,7 +169,7 @@ impl LockSession {
             self.close(reason);
             return Err(StoreError::Other(reason.to_owned()));
         }
-        self.ending.lease.renew(sent_at);
+        self.ending.lease().renew(sent_at);
         Ok(facts)
     }
 
@@ -375,7 +328,7 @@ impl LockSession {
     }
 
     async fn call<T>(&self, call: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T, StoreError> {
-        let unfinished = Unfinished(Some(&self.ending));
+        let unfinished = Unfinished::of(&self.ending);
         let error = match tokio::time::timeout(CALL_DEADLINE, call).await {
             Ok(Ok(answer)) => {
                 unfinished.finish();

@@ -141,8 +141,7 @@ impl World {
         loop {
             self.come_to_rest();
             let Some(next) = self.db.rows.values().map(startable_at).min() else { break };
-            // Too many messages on hold may delay others, until their holds end.
-            let crowded = self.workers.iter().any(|worker| worker.windows.loose() == worker.most_loose());
+            let crowded = self.workers.iter().any(|worker| worker.crowded);
             assert!(next > self.now || crowded, "left at {:?}: {:?}", self.now, self.db.rows);
             for worker in 0..2 {
                 self.check_wake(worker, crowded);

@@ -29,7 +29,10 @@ enum Answer {
 
 pub struct Worker {
     pub windows: Windows,
-    pub limits: Limits,
+    limits: Limits,
+    /// Whether there ever were as many held and cancelled messages as fit beside the windows. More delay what is behind
+    /// them until their holds end.
+    pub crowded: bool,
     /// Up to where the log has been read.
     position: usize,
     arrivals: Option<(Read, VecDeque<Row>, usize)>,
@@ -51,6 +54,7 @@ impl Worker {
         Worker {
             windows: Windows::new(limits),
             limits,
+            crowded: false,
             position: 0,
             arrivals: None,
             steps: VecDeque::new(),
@@ -87,12 +91,14 @@ impl Worker {
             let Some(row) = rows.pop_front() else {
                 self.windows.end_read(read);
                 self.position = position;
+                self.check();
                 return true;
             };
             self.show(row);
             self.windows.arrive(row);
         }
         self.arrivals = Some((read, rows, position));
+        self.check();
         true
     }
 
@@ -155,6 +161,7 @@ impl Worker {
             }
             (refill, _) => self.windows.refill_failed(refill),
         }
+        self.check();
         true
     }
 
@@ -171,6 +178,7 @@ impl Worker {
             self.windows.reread(row);
         }
         self.windows.end_read(read);
+        self.check();
         true
     }
 
@@ -261,6 +269,7 @@ impl Worker {
             Some(Answer::Refused(id, attempt)) => self.give_up(id, attempt),
             None => return false,
         }
+        self.check();
         true
     }
 
@@ -286,19 +295,15 @@ impl Worker {
         self.windows.take(shard);
     }
 
-    /// How many held and cancelled messages fit beside the windows. More of them delay what is behind them.
-    pub fn most_loose(&self) -> usize {
-        (self.limits.budget / 4).max(self.limits.slots)
-    }
-
     /// What holds at every moment.
-    pub fn check(&self) {
+    pub fn check(&mut self) {
         let Limits { window, budget, slots } = self.limits;
-        let loose = self.most_loose();
+        let loose = (budget / 4).max(slots);
         let windows = &self.windows;
         assert!(windows.keys() <= budget.max(windows.windows()), "{} keys", windows.keys());
         assert!(windows.set_aside() <= self.refills.len() * window, "{} set aside", windows.set_aside());
         assert!(windows.loose() <= loose, "{} loose", windows.loose());
+        self.crowded |= windows.loose() == loose;
         assert!(windows.in_flight() <= slots, "{} in flight", windows.in_flight());
         assert!(self.flying.len() <= 2 * slots, "{} flying", self.flying.len());
         if self.refills.is_empty() && self.rereads.is_empty() && self.arrivals.is_none() {

@@ -1,0 +1,160 @@
+//! Whose turn it is, and whose room.
+
+use super::*;
+
+fn burst(windows: &mut Windows, queue: i64, ids: std::ops::Range<i64>, due: i64) {
+    for id in ids {
+        windows.arrive(of_queue(queue, row(id, due)));
+    }
+}
+
+fn queues_of(starts: &[Start]) -> Vec<i64> {
+    starts.iter().map(|start| start.queue.0).collect()
+}
+
+const WIDE: Limits = Limits {
+    window: 1000,
+    budget: 100_000,
+    slots: 60,
+};
+
+#[test]
+fn queues_take_turns() {
+    let mut windows = owner(WIDE);
+    burst(&mut windows, 1, 100..200, 0);
+    burst(&mut windows, 2, 200..202, 0);
+    burst(&mut windows, 3, 300..303, 0);
+    assert_eq!(queues_of(&windows.start(at(1), 4)), [1, 2, 3, 1]);
+    assert_eq!(queues_of(&windows.start(at(1), 4)), [2, 3, 1, 3]);
+}
+
+#[test]
+fn a_hanging_queue_leaves_room_for_the_others() {
+    let mut windows = owner(WIDE);
+    burst(&mut windows, 1, 0..1000, 0);
+    assert_eq!(windows.start(at(1), 1000).len(), 30);
+    burst(&mut windows, 2, 1000..2000, 0);
+    assert_eq!(windows.start(at(1), 1000).len(), 15);
+    // A healthy one beside them: every message starts at once.
+    for id in 2000..3000 {
+        windows.arrive(of_queue(3, row(id, 1)));
+        assert_eq!(started(&mut windows, 1), [id]);
+        windows.finished(MessageId(id), 0);
+    }
+    assert_eq!((windows.in_flight_of(QueueId(1)), windows.in_flight_of(QueueId(2))), (30, 15));
+}
+
+#[test]
+fn a_queue_that_held_its_share_goes_on_when_its_messages_end() {
+    let mut windows = owner(WIDE);
+    burst(&mut windows, 1, 0..1000, 0);
+    assert_eq!(windows.start(at(1), 1000).len(), 30);
+    assert_eq!(windows.next_due(), None, "it waits for a slot, not for time");
+    for id in 0..500 {
+        windows.finished(MessageId(id), 0);
+        assert_eq!(started(&mut windows, 1), [id + 30]);
+    }
+}
+
+#[test]
+fn the_windows_of_one_queue_share_its_slots_and_take_turns() {
+    let mut windows = owner(WIDE);
+    windows.take(Shard(1));
+    assert_eq!(windows.next_discovery(9), [(Shard(1), None)]);
+    windows.discovered(Shard(1), &[], true);
+    for id in 0..100 {
+        windows.arrive(row(id, 0));
+        windows.arrive(Row { shard: Shard(1), ..row(1000 + id, 0) });
+    }
+    assert_eq!(started(&mut windows, 1).len(), 30);
+    assert_eq!((windows.release(SHARD).len(), windows.release(Shard(1)).len()), (15, 15));
+}
+
+#[test]
+fn many_blocked_queues_do_not_stop_one_that_is_not() {
+    // 300 queues with one message that hangs and one that waits each; 299 more slots than they hold would admit a second.
+    let mut windows = owner(Limits { slots: 301, ..WIDE });
+    for queue in 0..300 {
+        burst(&mut windows, queue, queue * 10..queue * 10 + 2, 0);
+    }
+    assert_eq!(windows.start(at(1), 1000).len(), 300);
+    for id in 5000..5100 {
+        windows.arrive(of_queue(1000, row(id, 0)));
+        assert_eq!(started(&mut windows, 1), [id]);
+        windows.finished(MessageId(id), 0);
+    }
+    // A slot more, and one of them goes on, another one each time.
+    windows.finished(MessageId(0), 0);
+    let first = started(&mut windows, 1);
+    windows.finished(MessageId(10), 0);
+    let second = started(&mut windows, 1);
+    assert_eq!((first.len(), second.len()), (1, 1));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn a_transaction_of_any_size_stays_within_the_limits() {
+    let limits = Limits {
+        window: 50,
+        budget: 120,
+        slots: 4,
+    };
+    let mut windows = owner(limits);
+    for id in 0..20_000 {
+        windows.arrive(of_queue(id % 7, row(id, id % 13)));
+        assert!(windows.keys() <= 120);
+    }
+    assert_eq!((windows.keys(), windows.windows()), (120, 7));
+}
+
+#[test]
+fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
+    let limits = Limits {
+        window: 80,
+        budget: 100,
+        slots: 4,
+    };
+    let mut windows = owner(limits);
+    burst(&mut windows, 1, 0..500, 0);
+    assert_eq!(windows.keys(), 80);
+    burst(&mut windows, 2, 1000..1500, 0);
+    assert_eq!(windows.keys(), 100);
+    // The second has its share by now, and starts like the first.
+    windows.release(SHARD);
+    assert_eq!(windows.keys(), 0);
+}
+
+#[test]
+fn who_has_nothing_due_soon_gives_way_to_who_has() {
+    let limits = Limits {
+        window: 100,
+        budget: 100,
+        slots: 200,
+    };
+    let mut windows = owner(limits);
+    assert_eq!(started(&mut windows, 0), []);
+    burst(&mut windows, 1, 0..100, 1000);
+    burst(&mut windows, 2, 1000..1099, 0);
+    // All that the first keeps is when it is to wake up.
+    assert_eq!(windows.keys(), 100);
+    assert_eq!(windows.start(at(0), 1000).len(), 99);
+    assert_eq!((windows.keys(), windows.next_due()), (1, Some(at(1000))));
+    // It reads on in time.
+    let refill = next_refill(&mut windows, 980);
+    assert_eq!((refill.after, refill.limit), (Some((at(1000), MessageId(0))), 99));
+}
+
+#[test]
+fn more_windows_than_the_budget_hold_one_key_each() {
+    let limits = Limits {
+        window: 10,
+        budget: 5,
+        slots: 4,
+    };
+    let mut windows = owner(limits);
+    for id in 0..100 {
+        windows.arrive(of_queue(id % 50, row(id, id)));
+        assert!(windows.keys() <= windows.windows().max(5));
+    }
+    assert_eq!((windows.keys(), windows.windows()), (50, 50));
+}
