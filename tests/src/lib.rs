@@ -2,8 +2,12 @@
 //!
 //! - [`postgres::Server`]: one server per test process, or one of a test's own that it may kill.
 //! - [`database::Database`]: a fresh database per test, migrated or empty.
+//! - [`outbox::Outbox`]: queues and messages by SQL, and what became of them.
 //! - [`process::Launch`] and [`process::Process`]: the built binaries, each on a port of its own, with signals.
 //! - [`receiver::Receiver`]: records every request, answers as it is told.
+//! - [`ledger::Ledger`]: a receiver that knows which messages came, and which more than once.
+//! - [`cluster::Cluster`]: who owns and who leads, seen from the database.
+//! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
 //! - [`client::Api`]: a JSON client for the API.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
@@ -19,8 +23,12 @@
 )]
 
 pub mod client;
+pub mod cluster;
 pub mod database;
+pub mod fault;
 mod guard;
+pub mod ledger;
+pub mod outbox;
 pub mod ports;
 pub mod postgres;
 pub mod process;

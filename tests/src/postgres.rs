@@ -3,7 +3,8 @@
 //! `TEST_DATABASE_URL` names a server to use, as a user who may create databases. Else every test process starts its own in
 //! a temporary folder, with all its durability, as Posthaste's all-in-one does.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::OnceLock;
 
 use posthaste_standalone::embedded::{Embedded, NAME, Restart, Search, Settings};
@@ -32,7 +33,10 @@ impl Server {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) if !url.is_empty() => Self { kind: Kind::Given(url), template: Default::default() },
+            Ok(url) if !url.is_empty() => Self {
+                kind: Kind::Given(url),
+                template: Default::default(),
+            },
             _ => Self::own(),
         })
     }
@@ -55,13 +59,18 @@ impl Server {
         let settings = Settings {
             folder: temporary_folder(),
             search: Search::usual(),
-            parameters: all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            parameters: all
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
             restart: Restart::ByHand,
             discard: true,
         };
         let embedded = Embedded::start(settings, &CancellationToken::new())
             .unwrap_or_else(|error| panic!("the tests need a PostgreSQL: {error}"));
-        Self { kind: Kind::Embedded(embedded), template: Default::default() }
+        Self {
+            kind: Kind::Embedded(embedded),
+            template: Default::default(),
+        }
     }
 
     /// The URL of a database on it.
@@ -107,6 +116,22 @@ impl Server {
         self.signal_all(Signal::CONT);
     }
 
+    /// The process id of the server.
+    ///
+    /// # Panics
+    /// It is not one of the caller's own, or it is down.
+    pub fn pid(&self) -> u32 {
+        self.own_one().pid().expect("the server runs")
+    }
+
+    /// Its data folder.
+    ///
+    /// # Panics
+    /// It is not one of the caller's own.
+    pub fn folder(&self) -> &Path {
+        self.own_one().folder()
+    }
+
     fn own_one(&self) -> &Embedded {
         match &self.kind {
             Kind::Embedded(embedded) => embedded,
@@ -115,32 +140,96 @@ impl Server {
     }
 
     fn signal_all(&self, signal: Signal) {
-        let master = self.own_one().pid().expect("the server runs");
-        for pid in std::iter::once(master).chain(children_of(master)) {
-            let pid = Pid::from_raw(i32::try_from(pid).expect("a process id")).expect("a process id");
-            // A session may have ended meanwhile.
-            let _ = kill_process(pid, signal);
+        let master = self.pid();
+        // Before the master is told, as its children would become another's. They are its direct children, all of them.
+        let children = processes().into_iter().filter(|found| found.parent == master);
+        let all: Vec<_> = std::iter::once(master).chain(children.map(|found| found.pid)).collect();
+        for pid in all {
+            self::signal(pid, signal);
         }
     }
 }
 
-/// The sessions and helpers of a server are all its direct children.
-fn children_of(parent: u32) -> Vec<u32> {
-    let output = std::process::Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().expect("ps");
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| {
-            let mut numbers = line.split_whitespace().map_while(|number| number.parse::<u32>().ok());
-            let (pid, of) = (numbers.next()?, numbers.next()?);
-            (of == parent).then_some(pid)
-        })
-        .collect()
+/// A process of this machine.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Its id.
+    pub pid: u32,
+    /// Its parent's.
+    pub parent: u32,
+    /// Its command line.
+    pub command: String,
+}
+
+/// All processes that run; those that have ended and were only not waited for do not count.
+///
+/// # Panics
+/// There is neither `/proc` nor `ps`.
+pub fn processes() -> Vec<Found> {
+    match std::fs::read_dir("/proc") {
+        Ok(entries) => entries.filter_map(|entry| from_proc(&entry.ok()?.path())).collect(),
+        Err(_) => from_ps(),
+    }
+}
+
+fn from_proc(folder: &Path) -> Option<Found> {
+    let pid = folder.file_name()?.to_str()?.parse().ok()?;
+    // "12 (a name) S 1 …", where the name may hold anything.
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    let mut after_name = stat.rsplit_once(')')?.1.split_whitespace();
+    let (state, parent) = (after_name.next()?, after_name.next()?.parse().ok()?);
+    let command = std::fs::read(folder.join("cmdline")).ok()?;
+    let command = String::from_utf8_lossy(&command).replace('\0', " ");
+    (state != "Z").then_some(Found { pid, parent, command })
+}
+
+fn from_ps() -> Vec<Found> {
+    let output = Command::new("ps")
+        .args(["-A", "-ww", "-o", "pid=,ppid=,stat=,command="])
+        .output()
+        .expect("ps");
+    let text = String::from_utf8_lossy(&output.stdout);
+    let parse = |line: &str| {
+        let (pid, rest) = line.trim_start().split_once(' ')?;
+        let (parent, rest) = rest.trim_start().split_once(' ')?;
+        let (state, command) = rest.trim_start().split_once(' ')?;
+        let found = Found {
+            pid: pid.parse().ok()?,
+            parent: parent.parse().ok()?,
+            command: command.to_owned(),
+        };
+        (!state.starts_with('Z')).then_some(found)
+    };
+    text.lines().filter_map(parse).collect()
+}
+
+/// Whether a process with this id runs.
+///
+/// # Panics
+/// There is no `ps`.
+pub fn exists(pid: u32) -> bool {
+    processes().iter().any(|found| found.pid == pid)
+}
+
+/// Kills any process, if it still runs.
+pub fn sigkill(pid: u32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).expect("a process id");
+    // It may have ended meanwhile.
+    let _ = kill_process(pid, signal);
 }
 
 /// A folder below the temporary one that a server's user may enter, also where root runs the tests.
 pub fn temporary_folder() -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::Builder::new().prefix("posthaste-test-").tempdir().expect("a temporary folder").keep();
+    let folder = tempfile::Builder::new()
+        .prefix("posthaste-test-")
+        .tempdir()
+        .expect("a temporary folder")
+        .keep();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("a folder of our own");
     folder
 }
@@ -149,7 +238,9 @@ pub fn temporary_folder() -> PathBuf {
 fn with_database(url: &str, database: &str) -> String {
     let (place, query) = url.split_once('?').map_or((url, ""), |(place, query)| (place, query));
     let after_scheme = place.find("://").map_or(0, |at| at + 3);
-    let end = place[after_scheme..].find('/').map_or(place.len(), |at| after_scheme + at);
+    let end = place[after_scheme..]
+        .find('/')
+        .map_or(place.len(), |at| after_scheme + at);
     let separator = if query.is_empty() { "" } else { "?" };
     format!("{}/{database}{separator}{query}", &place[..end])
 }
@@ -160,7 +251,10 @@ mod tests {
 
     #[test]
     fn replaces_the_database_of_a_url() {
-        assert_eq!(with_database("postgres://u:p@h:1/a?x=y", "b"), "postgres://u:p@h:1/b?x=y");
+        assert_eq!(
+            with_database("postgres://u:p@h:1/a?x=y", "b"),
+            "postgres://u:p@h:1/b?x=y"
+        );
         assert_eq!(with_database("postgres://h", "b"), "postgres://h/b");
     }
 }

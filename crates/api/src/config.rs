@@ -24,9 +24,9 @@ pub struct Config {
     pub shards: Option<u16>,
 }
 
-/// The variables that [`Config::read`] reads.
+/// The variables of [`Config`].
 #[derive(Debug, Deserialize)]
-pub struct ApiVariables {
+pub struct ConfigVariables {
     database_url: Option<String>,
     host: Option<String>,
     port: Option<String>,
@@ -38,7 +38,7 @@ pub struct ApiVariables {
 }
 
 impl Config {
-    /// Reads the variables named by [`ApiVariables`].
+    /// Reads the variables named by [`ConfigVariables`].
     ///
     /// Without `ADMIN_SECRET` everyone may do everything. So `HOST` must then be a loopback address, unless
     /// `ALLOW_ANONYMOUS` is `true`.
@@ -46,7 +46,7 @@ impl Config {
     /// # Errors
     /// Every fault, each with its variable.
     pub fn read(variables: &Variables) -> Result<Config, ConfigError> {
-        let raw: ApiVariables = read(variables)?;
+        let raw: ConfigVariables = read(variables)?;
         let mut faults = Faults::default();
         let url = |value: &str| value.parse::<DatabaseUrl>();
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
@@ -54,7 +54,12 @@ impl Config {
         let port = faults.or("PORT", 3042, raw.port, parse::port);
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
-        let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let max_body_bytes = faults.or(
+            "MAX_BODY_BYTES",
+            1 << 20,
+            raw.max_body_bytes,
+            parse::integer(1..=100 << 20),
+        );
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         if raw.admin_secret.is_none() && !anonymous && !is_loopback(&host) {
             faults.add(
@@ -94,21 +99,44 @@ mod tests {
     }
 
     fn at_fault(pairs: &[(&str, &str)]) -> Vec<String> {
-        config(pairs).unwrap_err().faults().iter().map(|fault| fault.variable.clone()).collect()
+        config(pairs)
+            .unwrap_err()
+            .faults()
+            .iter()
+            .map(|fault| fault.variable.clone())
+            .collect()
     }
 
     #[test]
     fn defaults() {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
-        assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert_eq!(
+            (config.pool_size, config.max_body_bytes, config.shards),
+            (10, 1_048_576, None)
+        );
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
     fn all_faults_are_told() {
-        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
-        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
+        let given = [
+            ("PORT", "x"),
+            ("POOL_SIZE", "0"),
+            ("MAX_BODY_BYTES", "1k"),
+            ("SHARDS", "1025"),
+        ];
+        assert_eq!(
+            at_fault(&given),
+            [
+                "DATABASE_URL",
+                "PORT",
+                "POOL_SIZE",
+                "MAX_BODY_BYTES",
+                "SHARDS",
+                "ADMIN_SECRET"
+            ]
+        );
     }
 
     #[test]
@@ -118,8 +146,14 @@ mod tests {
         }
         for host in ["0.0.0.0", "::", "10.0.0.1", "api.example"] {
             assert_eq!(at_fault(&[DATABASE, ("HOST", host)]), ["ADMIN_SECRET"], "{host}");
-            assert!(config(&[DATABASE, ("HOST", host), ("ALLOW_ANONYMOUS", "true")]).is_ok(), "{host}");
-            assert!(config(&[DATABASE, ("HOST", host), ("ADMIN_SECRET", "x")]).is_ok(), "{host}");
+            assert!(
+                config(&[DATABASE, ("HOST", host), ("ALLOW_ANONYMOUS", "true")]).is_ok(),
+                "{host}"
+            );
+            assert!(
+                config(&[DATABASE, ("HOST", host), ("ADMIN_SECRET", "x")]).is_ok(),
+                "{host}"
+            );
         }
     }
 }

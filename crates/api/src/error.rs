@@ -1,9 +1,9 @@
 //! What the API answers when it does not do what was asked.
 //!
 //! Every error is `{"statusCode", "code", "error", "message"}`. The codes are stable: where pg-hooks has a code for the
-//! same case it is kept, so that clients that look for it go on working; the others begin with `PH_`. No SQL and no word
-//! of Postgres is ever in a message. The one answer without a code is the 404 of a route or row that does not exist,
-//! whose shape pg-hooks' clients know.
+//! same case it is kept, so that clients that look for it go on working; the others begin with `PH_`. No SQL and no
+//! word of Postgres is ever in a message. The one answer without a code is the 404 of a route or row that does not
+//! exist, whose shape pg-hooks' clients know.
 
 use std::fmt;
 
@@ -12,6 +12,8 @@ use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use posthaste_store::error::StoreError;
 use serde::Serialize;
+
+use crate::rest::parameters::LARGEST_LIMIT;
 
 /// How soon a client may try again what could not be done now, in seconds.
 const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("1");
@@ -97,7 +99,10 @@ pub enum ApiError {
     UnknownField(String),
     UnknownParameter(String),
     ReadOnlyField(&'static str),
-    InvalidValue { field: &'static str, problem: String },
+    InvalidValue {
+        field: &'static str,
+        problem: String,
+    },
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
@@ -106,9 +111,15 @@ pub enum ApiError {
     /// Credentials that do not suffice.
     Forbidden,
     /// `field` names queue `id`, which does not exist.
-    UnknownQueue { field: &'static str, id: i64 },
+    UnknownQueue {
+        field: &'static str,
+        id: i64,
+    },
     /// No such route, or no such row: the request line says which.
-    NotFound { method: String, target: String },
+    NotFound {
+        method: String,
+        target: String,
+    },
     InUse,
     Refused,
     Overloaded,
@@ -139,7 +150,10 @@ impl ApiError {
     /// There is nothing at the place that the request names.
     #[must_use]
     pub fn not_found(request: &HttpRequest) -> ApiError {
-        ApiError::NotFound { method: request.method().to_string(), target: request.uri().to_string() }
+        ApiError::NotFound {
+            method: request.method().to_string(),
+            target: request.uri().to_string(),
+        }
     }
 
     /// `None` for [`ApiError::NotFound`].
@@ -186,9 +200,7 @@ impl fmt::Display for ApiError {
             ApiError::InvalidJson => {
                 f.write_str("Body is not valid JSON but content-type is set to 'application/json'")
             }
-            ApiError::EmptyJson => {
-                f.write_str("Body cannot be empty when content-type is set to 'application/json'")
-            }
+            ApiError::EmptyJson => f.write_str("Body cannot be empty when content-type is set to 'application/json'"),
             ApiError::MediaType => f.write_str("Unsupported Media Type"),
             ApiError::BodyTooLarge => f.write_str("Request body is too large"),
             ApiError::RequestTimeout => f.write_str("the request's body did not come in time"),
@@ -197,10 +209,14 @@ impl fmt::Display for ApiError {
             ApiError::ReadOnlyField(name) => write!(f, "body/{name} is set by Posthaste alone: leave it out"),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
             ApiError::LimitTooLarge(limit) => {
-                write!(f, "Param limit={limit} not allowed. Max accepted value {}.", crate::rest::page::LARGEST)
+                write!(
+                    f,
+                    "Param limit={limit} not allowed. Max accepted value {}.",
+                    LARGEST_LIMIT
+                )
             }
             ApiError::LimitNegative(limit) => {
-                write!(f, "Param limit={limit} not allowed. It must be not negative value.")
+                write!(f, "Param limit={limit} not allowed. It must be a not negative value.")
             }
             ApiError::OffsetNegative(offset) => {
                 write!(f, "Param offset={offset} not allowed. It must be not negative value.")
@@ -208,14 +224,12 @@ impl fmt::Display for ApiError {
             ApiError::Unauthorized | ApiError::Forbidden => f.write_str("operation not allowed"),
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
-            ApiError::InUse => {
-                f.write_str("the queue has crons or pending messages; ?force=true deletes it with them")
-            }
+            ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
             ApiError::OutcomeUnknown => f.write_str(
-                "the database's answer was lost: what was asked may have been done or not, so look before you try again",
+                "the database's answer was lost: what was asked may have been done, so look before you try again",
             ),
             ApiError::Internal => f.write_str("internal error"),
         }
@@ -233,18 +247,23 @@ impl ResponseError for ApiError {
         let message = &self.to_string();
         let status_code = status.as_u16();
         let json = match code {
-            Some(code) => serde_json::to_vec(&Body { status_code, code: code.as_str(), error, message }),
-            None => serde_json::to_vec(&NotFoundBody { message, error, status_code }),
+            Some(code) => serde_json::to_vec(&Body {
+                status_code,
+                code: code.as_str(),
+                error,
+                message,
+            }),
+            None => serde_json::to_vec(&NotFoundBody {
+                message,
+                error,
+                status_code,
+            }),
         };
         let mut response = HttpResponse::build(status);
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
-        match self {
-            ApiError::Unavailable | ApiError::Overloaded => {
-                response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
-            }
-            // A client that obeys by itself must not store the message twice.
-            ApiError::OutcomeUnknown => {}
-            _ => {}
+        // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
+        if matches!(self, ApiError::Unavailable | ApiError::Overloaded) {
+            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
         }
         response.body(json.unwrap_or_default())
     }

@@ -12,7 +12,7 @@ use awc::{Client, Connector};
 use hdrhistogram::Histogram;
 
 use crate::body;
-use crate::sink::Latency;
+use crate::sink::{Latency, histogram};
 
 /// A client that keeps up to `connections` connections open, waits for no answer longer than 30 s, and follows no
 /// redirect. The deliverer is built on the same one.
@@ -62,7 +62,7 @@ impl Tally {
         Ok(Rc::new(Tally {
             accepted: Cell::new(0),
             errors: RefCell::new(Vec::new()),
-            latency: RefCell::new(Histogram::new(3)?),
+            latency: RefCell::new(histogram()?),
         }))
     }
 

@@ -43,6 +43,7 @@ mod joining;
 mod queues;
 mod reads;
 mod refilling;
+mod room;
 mod starting;
 mod state;
 #[cfg(test)]
@@ -69,7 +70,7 @@ const TOMBSTONES: usize = 100_000;
 pub struct Limits {
     /// Keys of one shard and queue.
     pub window: usize,
-    /// Keys over all windows. Where there are more windows than this, each may still hold one.
+    /// Keys over all windows, besides one for each window.
     pub budget: usize,
     /// Messages in flight; cancelled messages on their way out have as many places of their own.
     pub slots: usize,
@@ -215,14 +216,20 @@ impl Windows {
                 *self.abandoned_steps.entry(shard).or_default() += 1;
             }
             self.undiscovered.retain(|undiscovered| *undiscovered != shard);
-            let loose: Vec<MessageId> = self.loose.iter().copied().filter(|id| self.shard_of(*id) == Some(shard)).collect();
+            let loose: Vec<MessageId> = self
+                .loose
+                .iter()
+                .copied()
+                .filter(|id| self.shard_of(*id) == Some(shard))
+                .collect();
             for id in loose {
                 self.remove(id);
             }
             for window in tenure.windows.into_values() {
                 self.close(window);
             }
-            self.wanting.retain(|(window, serial)| self.windows[*window].serial == *serial);
+            self.wanting
+                .retain(|(window, serial)| self.windows[*window].serial == *serial);
         }
         let in_flight = self.flights.iter().filter(|(_, flight)| flight.shard == shard);
         in_flight.map(|(id, flight)| (*id, flight.attempt)).collect()
@@ -257,7 +264,7 @@ impl Windows {
         self.queues.in_flight_of(queue)
     }
 
-    /// Keys in windows: at most the budget, or one per window where there are more windows than that.
+    /// Keys in windows: at most the budget and one per window.
     #[must_use]
     pub fn keys(&self) -> usize {
         self.keys
@@ -339,7 +346,7 @@ impl Windows {
         }
         self.queues.leave(closed.lane, window);
         self.vacant.push(window);
-        // Where there are more windows than the budget, each one less is one key less.
+        // One window less is one key less.
         self.trim(window);
     }
 

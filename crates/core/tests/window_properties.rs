@@ -131,7 +131,10 @@ fn happen(world: &mut World, happening: Happening, a: u8, b: u8) {
         Happening::SendReread => drop(worker.send_reread(db)),
         Happening::ReceiveReread => drop(worker.receive_reread()),
         Happening::End => drop(world.commit(index, b, Ending::Final)),
-        Happening::Retry => drop(world.commit(index, b, Ending::Retry { due: some_time.max(now) })),
+        Happening::Retry => {
+            let due = some_time.max(now);
+            world.commit(index, b, Ending::Retry { due });
+        }
         Happening::Move => drop(world.commit(index, b, Ending::Move { to: shard })),
         Happening::ReceiveAnswer => drop(worker.receive_answer()),
         Happening::Advance => {
@@ -149,7 +152,11 @@ fn happen(world: &mut World, happening: Happening, a: u8, b: u8) {
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 2000 },
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() {
+            default.cases
+        } else {
+            2000
+        },
         failure_persistence: None,
         // The default takes four fifths of the time in a debug build.
         rng_algorithm: RngAlgorithm::XorShift,

@@ -26,25 +26,34 @@ pub struct Config {
     pub name: String,
 }
 
+/// The variables of [`Config`].
 #[derive(serde::Deserialize)]
-struct Raw {
+pub struct ConfigVariables {
+    /// The database: `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
     database_url: Option<String>,
+    /// The same database without a pooler in between. Default: `DATABASE_URL`.
     lock_database_url: Option<String>,
+    /// Default 0.0.0.0.
     host: Option<String>,
+    /// Default 3044.
     port: Option<String>,
+    /// Addresses and CIDRs that may be called although they are not public.
     egress_allow: Option<String>,
+    /// Addresses and CIDRs that may not be called, whatever else holds.
     egress_deny: Option<String>,
+    /// 1 to 256. Default: the cores.
     workers: Option<String>,
+    /// 1 to 1024; if it is given and not the database's, the deliverer does not start.
     shards: Option<String>,
 }
 
 impl Config {
-    /// Reads `DATABASE_URL`, `LOCK_DATABASE_URL`, `HOST`, `PORT`, `EGRESS_ALLOW`, `EGRESS_DENY`, `WORKERS`, `SHARDS`.
+    /// Reads the configuration from environment variables.
     ///
     /// # Errors
     /// Every fault, each with its variable.
     pub fn read(variables: &Variables) -> Result<Config, ConfigError> {
-        let raw: Raw = read(variables)?;
+        let raw: ConfigVariables = read(variables)?;
         let mut faults = Faults::default();
         let url = |value: &str| value.parse::<DatabaseUrl>();
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
@@ -58,7 +67,9 @@ impl Config {
         faults.finish(|| {
             let database_url = database_url?;
             Some(Config {
-                lock_database_url: lock_database_url.unwrap_or_else(|| database_url.clone()).for_service(LOCKS),
+                lock_database_url: lock_database_url
+                    .unwrap_or_else(|| database_url.clone())
+                    .for_service(LOCKS),
                 database_url: database_url.for_service("posthaste-deliverer"),
                 host,
                 health_port: Some(health_port),

@@ -46,8 +46,10 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     }
 
     let health = Health::new();
+    // Probes are answered until everything is drained.
+    let drained = CancellationToken::new();
     let address = match config.health_port {
-        Some(port) => Some(serve_health(&config.host, port, health.clone(), stop.clone()).await?),
+        Some(port) => Some(serve_health(&config.host, port, health.clone(), drained.clone()).await?),
         None => None,
     };
 
@@ -56,6 +58,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health);
     let finished = tokio::spawn(async move {
         ownership.run(stop).await;
+        drained.cancel();
         Ok(())
     });
     Ok(Running { address, finished })

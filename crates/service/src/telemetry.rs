@@ -65,11 +65,26 @@ fn filter(value: &str) -> Result<String, String> {
     }
 }
 
+/// The filter, without what may not be logged. Below `info` these libraries log what passes through them: bound values,
+/// headers, whole requests, and with them bodies and secrets. The last directive for a target counts.
+fn bounded(filter: &str) -> String {
+    const LIBRARIES: [&str; 8] =
+        ["tokio_postgres", "postgres_protocol", "actix_http", "actix_web", "awc", "h2", "hyper", "rustls"];
+    // What they say at `info` is about themselves.
+    const CHATTY: [&str; 2] = ["actix_server", "tokio_cron_scheduler"];
+    let limited = LIBRARIES.map(|library| format!("{library}=info")).join(",");
+    let quiet = CHATTY.map(|library| format!("{library}=warn")).join(",");
+    match filter {
+        "off" | "error" => filter.to_owned(),
+        _ => format!("{quiet},{filter},{limited}"),
+    }
+}
+
 /// Sends this process's logs to stderr. The first call counts; there is one subscriber per process, and a second service
 /// in it shares the first one's.
 pub fn init(config: &LogConfig) {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&config.filter))
+        .with_env_filter(EnvFilter::new(bounded(&config.filter)))
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let _ = match config.format {
@@ -86,6 +101,15 @@ pub fn init(config: &LogConfig) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_libraries_log_of_requests_cannot_be_asked_for() {
+        for wish in ["trace", "debug,tokio_postgres=trace"] {
+            let filter = bounded(wish);
+            assert!(EnvFilter::try_new(&filter).is_ok(), "{filter}");
+            assert!(filter.rfind("tokio_postgres=info") > filter.rfind("tokio_postgres=trace"), "{filter}");
+        }
+    }
 
     fn log(pairs: &[(&str, &str)]) -> Result<LogConfig, ConfigError> {
         LogConfig::read(&pairs.iter().copied().collect(), LogFormat::Json)

@@ -48,7 +48,12 @@ impl Config {
         );
         let direct = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
-        faults.finish(|| Some(Self { database_url: direct.or(database)?, shards }))
+        faults.finish(|| {
+            Some(Self {
+                database_url: direct.or(database)?,
+                shards,
+            })
+        })
     }
 }
 
@@ -57,14 +62,20 @@ impl Config {
 /// # Errors
 /// The database cannot be reached, or its schema cannot be brought up to date.
 pub async fn migrate(config: &Config) -> Result<Migrated, StartError> {
-    posthaste_store::migrations::migrate(&config.database_url, config.shards).await.map_err(|error| match error {
-        MigrateError::Shards { .. } => ConfigError::new("SHARDS", error.to_string()).into(),
-        error => StartError::Database(error.to_string()),
-    })
+    posthaste_store::migrations::migrate(&config.database_url, config.shards)
+        .await
+        .map_err(|error| match error {
+            MigrateError::Shards { .. } => ConfigError::new("SHARDS", error.to_string()).into(),
+            error => StartError::Database(error.to_string()),
+        })
 }
 
 /// The command: prints what was applied. Status 0, or 2 for a wrong configuration, or 1.
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a command answers on the terminal")]
+#[allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command answers on the terminal"
+)]
 pub fn run(variables: &Variables) -> ExitCode {
     let migrated = Config::read(variables).map_err(StartError::from).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -78,8 +89,15 @@ pub fn run(variables: &Variables) -> ExitCode {
             for name in &migrated.applied {
                 println!("applied {name}");
             }
-            let note = if migrated.applied.is_empty() { "up to date" } else { "now" };
-            println!("the schema is {note}: version {}, {} shards", migrated.schema.version, migrated.schema.shards);
+            let note = if migrated.applied.is_empty() {
+                "up to date"
+            } else {
+                "now"
+            };
+            println!(
+                "the schema is {note}: version {}, {} shards",
+                migrated.schema.version, migrated.schema.shards
+            );
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -36,7 +36,8 @@ pub type Connection = AsyncPgConnection;
 /// What a session is for; decides its settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Pools: requests of the API, duties of the scheduler. The planner decides freely.
+    /// Pools: requests of the API, duties of the scheduler. The planner decides freely; commits wait for the disk whatever
+    /// the role's default says, as a success answered by the API promises.
     Pool,
     /// The deliverer's arrivals, refills and payloads. Each of its statements has one good plan, by index; a plan that was
     /// made on a small or empty table, or from stale statistics, must not become another.
@@ -63,7 +64,7 @@ impl Purpose {
             )
         };
         match self {
-            Purpose::Pool => format!("{ENGLISH}{}SET jit = off;", limits("30s")),
+            Purpose::Pool => format!("{ENGLISH}{}SET jit = off; SET synchronous_commit = on;", limits("30s")),
             Purpose::Reading => format!("{ENGLISH}{}{BY_INDEX}", limits("30s")),
             Purpose::Writing => format!("{ENGLISH}{}{BY_INDEX}SET synchronous_commit = on;", limits("30s")),
             Purpose::Migrating => format!("{ENGLISH}{}", limits("0")),

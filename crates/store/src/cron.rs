@@ -172,8 +172,8 @@ pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>,
 pub async fn delete(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<DeletedCron>, StoreError> {
     let deleted = conn
         .transaction(async |conn| {
-            // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot, and
-            // only the second sees it.
+            // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot,
+            // and only the second sees it.
             let returning = (Row::as_returning(), crons::next_message_id);
             let gone = diesel::delete(crons::table.find(id.0))
                 .returning(returning)
@@ -203,7 +203,8 @@ statement! {
 statement! {
     struct Cancel { message: i64 => BigInt }
     row (Integer,)
-    "UPDATE posthaste.pending SET cancelled = true, xid = pg_current_xact_id() WHERE message_id = {message} RETURNING shard"
+    "UPDATE posthaste.pending SET cancelled = true, xid = pg_current_xact_id()
+     WHERE message_id = {message} RETURNING shard"
 }
 
 statement! {
@@ -218,7 +219,8 @@ statement! {
     }
     row (BigInt, Timestamptz, Integer)
     "WITH queue AS MATERIALIZED (
-         SELECT q.id, q.spread, nextval('posthaste.message_ids') AS message_id FROM posthaste.queues q WHERE q.id = {queue}
+         SELECT q.id, q.spread, nextval('posthaste.message_ids') AS message_id
+         FROM posthaste.queues q WHERE q.id = {queue}
      ), cron AS (
          INSERT INTO posthaste.crons (queue_id, schedule, time_zone, body, headers, next_fire_at, next_message_id)
          SELECT q.id, {schedule}, {time_zone}, {body}, {headers}, {first}, q.message_id FROM queue q

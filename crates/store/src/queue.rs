@@ -1,9 +1,9 @@
 //! Queues: create, read, delete.
 //!
 //! A queue is deleted before its messages are cancelled, never after: from that commit on no insert finds it, so the
-//! number of messages left only falls. What slips in between (an insert that read the queue just before) or is missed by
-//! [`cancel_messages`] needs no second pass: the deliverer drops a message whose queue is gone. Nothing here locks a queue
-//! that is in use, so no insert ever waits.
+//! number of messages left only falls. What slips in between (an insert that read the queue just before) or is missed
+//! by [`cancel_messages`] needs no second pass: the deliverer drops a message whose queue is gone. Nothing here locks a
+//! queue that is in use, so no insert ever waits.
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;

@@ -53,11 +53,9 @@ pub struct CronInput {
 
 impl Input for CronInput {
     fn read(mut fields: Fields<'_>) -> Result<CronInput, ApiError> {
-        fields.require(&["queueId", "schedule"])?;
-        let queue_id = fields.take("queueId").map(|value| queue_id("queueId", value)).transpose()?;
-        let queue_id = queue_id.ok_or(ApiError::Internal)?;
-        let expression = fields.take("schedule").map(|value| string("schedule", value)).transpose()?;
-        let expression = expression.ok_or(ApiError::Internal)?;
+        let [queue, expression] = fields.require(["queueId", "schedule"])?;
+        let queue_id = queue_id("queueId", queue)?;
+        let expression = string("schedule", expression)?;
         let schedule = Schedule::parse(&expression, Schedule::DEFAULT_TIME_ZONE)
             .map_err(|problem| invalid("schedule", problem))?;
         let body = body(fields.take("body"))?;
@@ -68,7 +66,13 @@ impl Input for CronInput {
         fields.take_read_only("id", "null")?;
         fields.ignore_times();
         fields.finish()?;
-        Ok(CronInput { queue_id, expression, schedule, body, headers })
+        Ok(CronInput {
+            queue_id,
+            expression,
+            schedule,
+            body,
+            headers,
+        })
     }
 }
 
@@ -94,14 +98,23 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let problem = |json: &str| read(json).unwrap_err().to_string();
-        assert_eq!(problem(r#"{"schedule":"x"}"#), "body must have required property 'queueId'");
-        assert_eq!(problem(r#"{"queueId":7}"#), "body must have required property 'schedule'");
+        assert_eq!(
+            problem(r#"{"schedule":"x"}"#),
+            "body must have required property 'queueId'"
+        );
+        assert_eq!(
+            problem(r#"{"queueId":7}"#),
+            "body must have required property 'schedule'"
+        );
         assert_eq!(problem(r#"{"queueId":7,"schedule":5}"#), "body/schedule must be string");
         assert_eq!(
             problem(r#"{"queueId":7,"schedule":"* * * * *","body":"\u0000"}"#),
             "body/body: the body of a cron must not contain U+0000"
         );
-        assert_eq!(problem(r#"{"queueId":7,"schedule":"* * * * *","timezone":"UTC"}"#), "body has no property 'timezone'");
+        assert_eq!(
+            problem(r#"{"queueId":7,"schedule":"* * * * *","timezone":"UTC"}"#),
+            "body has no property 'timezone'"
+        );
         for schedule in ["", "x", "* * *", "99 * * * *", "0 0 30 2 *", "@reboot"] {
             let problem = problem(&format!(r#"{{"queueId":7,"schedule":"{schedule}"}}"#));
             assert!(problem.starts_with("body/schedule: "), "{problem}");

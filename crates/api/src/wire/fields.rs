@@ -32,15 +32,17 @@ impl<'a> Fields<'a> {
         ApiError::Validation("body must be object".to_owned())
     }
 
-    /// Asks for fields, whatever their values.
+    /// Takes fields out that must be there, whatever their values.
     ///
     /// # Errors
     /// The first that is missing.
-    pub fn require(&self, names: &[&str]) -> Result<(), ApiError> {
-        match names.iter().find(|name| !self.0.iter().any(|(given, _)| given == *name)) {
-            None => Ok(()),
-            Some(name) => Err(ApiError::Validation(format!("body must have required property '{name}'"))),
+    pub fn require<const N: usize>(&mut self, names: [&str; N]) -> Result<[&'a RawValue; N], ApiError> {
+        let mut values = [RawValue::NULL; N];
+        for (name, value) in names.iter().zip(&mut values) {
+            let missing = || ApiError::Validation(format!("body must have required property '{name}'"));
+            *value = self.take(name).ok_or_else(missing)?;
         }
+        Ok(values)
     }
 
     /// Takes a field out.
@@ -135,7 +137,18 @@ mod tests {
         for json in ["null", "[]", "[{}]", "1", "\"{}\"", " true "] {
             assert_eq!(message(json), "body must be object", "{json}");
         }
-        for json in ["", " ", "{", "{a:1}", "{\"a\":}", "{} {}", "\u{feff}{}", "{\"a\":1,}", "nul", "{\"a\":\"\u{1}\"}"] {
+        for json in [
+            "",
+            " ",
+            "{",
+            "{a:1}",
+            "{\"a\":}",
+            "{} {}",
+            "\u{feff}{}",
+            "{\"a\":1,}",
+            "nul",
+            "{\"a\":\"\u{1}\"}",
+        ] {
             assert_eq!(Fields::parse(json).unwrap_err(), ApiError::InvalidJson, "{json}");
         }
         assert!(Fields::parse(" \n{ } ").unwrap().finish().is_ok());
@@ -152,14 +165,19 @@ mod tests {
 
     #[test]
     fn the_first_missing_field_is_named() {
-        let fields = Fields::parse(r#"{"method": null}"#).unwrap();
+        let missing = |names: [&str; 2]| {
+            let fields = Fields::parse(r#"{"method": null}"#);
+            fields.unwrap().require(names).unwrap_err().to_string()
+        };
         assert_eq!(
-            fields.require(&["callbackUrl", "method", "name"]).unwrap_err().to_string(),
+            missing(["callbackUrl", "method"]),
             "body must have required property 'callbackUrl'"
         );
+        assert_eq!(missing(["method", "name"]), "body must have required property 'name'");
+        let mut fields = Fields::parse(r#"{"a": 1, "b": [2]}"#).unwrap();
         assert_eq!(
-            fields.require(&["method", "name"]).unwrap_err().to_string(),
-            "body must have required property 'name'"
+            fields.require(["b", "a"]).map(|values| values.map(RawValue::get)),
+            Ok(["[2]", "1"])
         );
     }
 

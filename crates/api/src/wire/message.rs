@@ -92,14 +92,33 @@ struct State {
 
 impl State {
     fn of(message: &Message) -> State {
-        let asked = State { when: message.scheduled_at, failed: false, sent_at: None, retries: 0 };
+        let asked = State {
+            when: message.scheduled_at,
+            failed: false,
+            sent_at: None,
+            retries: 0,
+        };
         match message.progress {
-            Progress::Pending { attempts_ended, due_at } => State { when: due_at, retries: attempts_ended, ..asked },
+            Progress::Pending { attempts_ended, due_at } => State {
+                when: due_at,
+                retries: attempts_ended,
+                ..asked
+            },
             Progress::Ended { ending, number, at } => {
-                let asked = State { retries: (number - 1).max(0), ..asked };
+                let asked = State {
+                    retries: (number - 1).max(0),
+                    ..asked
+                };
                 match ending {
-                    Ending::Delivered => State { sent_at: Some(at), ..asked },
-                    Ending::Failed => State { sent_at: Some(at), failed: true, ..asked },
+                    Ending::Delivered => State {
+                        sent_at: Some(at),
+                        ..asked
+                    },
+                    Ending::Failed => State {
+                        sent_at: Some(at),
+                        failed: true,
+                        ..asked
+                    },
                     Ending::Expired => State { failed: true, ..asked },
                     Ending::Cancelled => asked,
                 }
@@ -111,35 +130,52 @@ impl State {
 
 impl Input for NewMessage {
     fn read(mut fields: Fields<'_>) -> Result<NewMessage, ApiError> {
-        fields.require(&["queueId"])?;
-        let queue_id = fields.take("queueId").map(|value| queue_id("queueId", value)).transpose()?;
-        let queue_id = queue_id.ok_or(ApiError::Internal)?;
+        let [queue] = fields.require(["queueId"])?;
+        let queue_id = queue_id("queueId", queue)?;
         let at = when(fields.take("when"))?;
         let body = body(fields.take("body"))?.map(storable);
         let headers = headers(fields.take("headers"))?;
-        for (field, default) in [("id", "null"), ("sentAt", "null"), ("failed", "false"), ("retries", "0"), ("cronId", "null")]
-        {
+        for (field, default) in [
+            ("id", "null"),
+            ("sentAt", "null"),
+            ("failed", "false"),
+            ("retries", "0"),
+            ("cronId", "null"),
+        ] {
             fields.take_read_only(field, default)?;
         }
         fields.ignore_times();
         fields.finish()?;
-        Ok(NewMessage { queue_id, body, headers, at })
+        Ok(NewMessage {
+            queue_id,
+            body,
+            headers,
+            at,
+        })
     }
 }
 
 /// Postgres' `text` holds every text but those with U+0000.
 fn storable(text: String) -> Body {
-    if text.contains('\0') { Body::Binary(text.into_bytes()) } else { Body::Text(text) }
+    if text.contains('\0') {
+        Body::Binary(text.into_bytes())
+    } else {
+        Body::Text(text)
+    }
 }
 
 /// A time; nothing, `null` and `""` are now.
 fn when(value: Option<&RawValue>) -> Result<Option<Timestamp>, ApiError> {
     let Some(value) = given(value) else { return Ok(None) };
-    let Ok(text) = string("when", value) else { return Err(invalid("when", time::EXPECTED)) };
+    let Ok(text) = string("when", value) else {
+        return Err(invalid("when", time::EXPECTED));
+    };
     if text.is_empty() {
         return Ok(None);
     }
-    time::parse(&text).map(Some).ok_or_else(|| invalid("when", time::EXPECTED))
+    time::parse(&text)
+        .map(Some)
+        .ok_or_else(|| invalid("when", time::EXPECTED))
 }
 
 #[cfg(test)]

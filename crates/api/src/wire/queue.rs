@@ -47,12 +47,11 @@ impl<'a> From<&'a Queue> for QueueView<'a> {
 
 impl Input for NewQueue {
     fn read(mut fields: Fields<'_>) -> Result<NewQueue, ApiError> {
-        fields.require(&["callbackUrl", "method", "name"])?;
-        let mut text = |field: &'static str| fields.take(field).map_or(Ok(String::new()), |value| string(field, value));
-        let (callback_url, method, name) = (text("callbackUrl")?, text("method")?, text("name")?);
-        let callback_url = CallbackUrl::parse(&callback_url).map_err(|problem| invalid("callbackUrl", problem))?;
-        let method = Method::parse(&method).map_err(|problem| invalid("method", problem))?;
-        let name = QueueName::parse(&name).map_err(|problem| invalid("name", problem))?;
+        let [callback_url, method, name] = fields.require(["callbackUrl", "method", "name"])?;
+        let callback_url = CallbackUrl::parse(&string("callbackUrl", callback_url)?)
+            .map_err(|problem| invalid("callbackUrl", problem))?;
+        let method = Method::parse(&string("method", method)?).map_err(|problem| invalid("method", problem))?;
+        let name = QueueName::parse(&string("name", name)?).map_err(|problem| invalid("name", problem))?;
         let headers = headers(fields.take("headers"))?;
         let dead_letter_queue_id = given(fields.take("deadLetterQueueId"))
             .map(|value| queue_id("deadLetterQueueId", value))
@@ -115,14 +114,24 @@ mod tests {
         )
         .unwrap();
         assert_eq!(queue.headers, Some(serde_json::json!({"X-A": "1"})));
-        assert_eq!((queue.dead_letter_queue_id, queue.max_retries), (Some(QueueId(7)), None));
+        assert_eq!(
+            (queue.dead_letter_queue_id, queue.max_retries),
+            (Some(QueueId(7)), None)
+        );
     }
 
     #[test]
     fn what_is_wrong_is_named() {
         assert_eq!(problem("{}"), "body must have required property 'callbackUrl'");
-        assert_eq!(problem(r#"{"callbackUrl":"http://x/","method":"POST"}"#), "body must have required property 'name'");
-        let with = |field: &str| problem(&format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{field}}}"#));
+        assert_eq!(
+            problem(r#"{"callbackUrl":"http://x/","method":"POST"}"#),
+            "body must have required property 'name'"
+        );
+        let with = |field: &str| {
+            problem(&format!(
+                r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{field}}}"#
+            ))
+        };
         assert_eq!(with(r#""name":null"#), "body/name must be string");
         assert_eq!(with(r#""maxRetries":"many""#), "body/maxRetries must be integer");
         assert_eq!(with(r#""headers":"{}""#), "body/headers must be object");

@@ -4,16 +4,15 @@ use chrono::{NaiveDate, NaiveTime, TimeDelta};
 use posthaste_core::time::Timestamp;
 
 /// What a time may look like, for whoever wrote another.
-pub const EXPECTED: &str =
-    "takes a time such as 2026-11-23T13:15:54.470Z or 2026-11-23 15:15:54+02:00 (UTC without an offset), in the years \
-     1970 to 9999";
+pub const EXPECTED: &str = "takes a time such as 2026-11-23T13:15:54.470Z or 2026-11-23 15:15:54+02:00 (without an \
+     offset: UTC), in the years 1970 to 9999";
 
 /// The first moment of 1970 and the last of 9999, in microseconds.
 const RANGE: std::ops::RangeInclusive<i64> = 0..=253_402_300_799_999_999;
 
-/// Reads RFC 3339, and what else Postgres writes and commonly takes: a blank instead of the `T`, no seconds, no zone (then
-/// it is UTC), an offset of hours alone, or a date alone. An offset is honoured. `None` if it is nothing of this, no real
-/// time, or outside 1970 to 9999 in UTC.
+/// Reads RFC 3339, and what else Postgres writes and commonly takes: a blank instead of the `T`, no seconds, no zone
+/// (then it is UTC), an offset of hours alone, or a date alone. An offset is honoured. `None` if it is nothing of this,
+/// no real time, or outside 1970 to 9999 in UTC.
 #[must_use]
 pub fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim_ascii();
@@ -23,12 +22,18 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         None if rest.is_empty() => (TimeDelta::zero(), 0),
         None => return None,
         Some(rest) => {
-            let end = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
+            let end = rest
+                .find(|c: char| !matches!(c, '0'..='9' | ':' | '.'))
+                .unwrap_or(rest.len());
             let (clock, zone) = rest.split_at(end);
             (time(clock)?, offset(zone.trim_ascii_start())?)
         }
     };
-    let at = date.and_time(NaiveTime::MIN).checked_add_signed(time)?.and_utc().timestamp_micros();
+    let at = date
+        .and_time(NaiveTime::MIN)
+        .checked_add_signed(time)?
+        .and_utc()
+        .timestamp_micros();
     let at = at.checked_sub(offset * 1_000_000)?;
     RANGE.contains(&at).then_some(Timestamp(at))
 }
@@ -36,14 +41,18 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 /// `YYYY-MM-DD`.
 fn date(text: &str) -> Option<NaiveDate> {
     let mut parts = text.split('-');
-    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
+    let (year, month, day) = (
+        digits(parts.next()?, 4)?,
+        digits(parts.next()?, 2)?,
+        digits(parts.next()?, 2)?,
+    );
     if parts.next().is_some() {
         return None;
     }
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, as the time since midnight. A leap second is the next one, as in Postgres.
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, as the time since midnight. Second 60 is the next minute, as in Postgres.
 fn time(text: &str) -> Option<TimeDelta> {
     let (whole, fraction) = match text.split_once('.') {
         None => (text, 0),
@@ -123,9 +132,18 @@ mod tests {
             assert_eq!(shown(text).as_deref(), Some("2026-11-23T13:15:54.470000Z"), "{text}");
         }
         assert_eq!(shown("2026-11-23").as_deref(), Some("2026-11-23T00:00:00.000000Z"));
-        assert_eq!(shown("2026-11-23 13:15").as_deref(), Some("2026-11-23T13:15:00.000000Z"));
-        assert_eq!(shown("2026-11-23T00:30:00+02:00").as_deref(), Some("2026-11-22T22:30:00.000000Z"));
-        assert_eq!(shown("2024-02-29T23:59:60Z").as_deref(), Some("2024-03-01T00:00:00.000000Z"));
+        assert_eq!(
+            shown("2026-11-23 13:15").as_deref(),
+            Some("2026-11-23T13:15:00.000000Z")
+        );
+        assert_eq!(
+            shown("2026-11-23T00:30:00+02:00").as_deref(),
+            Some("2026-11-22T22:30:00.000000Z")
+        );
+        assert_eq!(
+            shown("2024-02-29T23:59:60Z").as_deref(),
+            Some("2024-03-01T00:00:00.000000Z")
+        );
     }
 
     #[test]
@@ -159,8 +177,17 @@ mod tests {
     #[test]
     fn the_years_are_bounded() {
         assert_eq!(parse("1970-01-01T00:00:00Z"), Some(Timestamp(0)));
-        assert_eq!(shown("9999-12-31T23:59:59.999999Z").as_deref(), Some("9999-12-31T23:59:59.999999Z"));
-        for text in ["1969-12-31T23:59:59Z", "1970-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00", "0000-01-01", "10000-01-01"] {
+        assert_eq!(
+            shown("9999-12-31T23:59:59.999999Z").as_deref(),
+            Some("9999-12-31T23:59:59.999999Z")
+        );
+        for text in [
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "9999-12-31T23:59:59-01:00",
+            "0000-01-01",
+            "10000-01-01",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

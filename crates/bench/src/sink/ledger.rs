@@ -1,6 +1,6 @@
 //! What has arrived: one bit per message, the instants of arrival, and how long each message took.
 
-use hdrhistogram::Histogram;
+use hdrhistogram::{CreationError, Histogram};
 use serde::{Deserialize, Serialize};
 
 use crate::body;
@@ -56,6 +56,14 @@ pub struct Latency {
     pub max: u64,
 }
 
+/// A histogram of microseconds: three digits, up to an hour; more counts as an hour.
+///
+/// # Errors
+/// Only impossible settings are refused, which these are not.
+pub fn histogram() -> Result<Histogram<u64>, CreationError> {
+    Histogram::new_with_max(3_600_000_000, 3)
+}
+
 impl Latency {
     pub fn of(histogram: &Histogram<u64>) -> Latency {
         Latency {
@@ -76,8 +84,7 @@ impl Ledger {
             duplicates: 0,
             duplicated: Vec::new(),
             foreign: 0,
-            // Three digits; only impossible settings are refused.
-            latency: Histogram::new(3).ok(),
+            latency: histogram().ok(),
         }
     }
 
@@ -203,5 +210,9 @@ mod tests {
         // Three significant digits: within a thousandth.
         assert!((1999..=2001).contains(&stats.latency.p50), "{:?}", stats.latency);
         assert!((1999..=2001).contains(&stats.latency.max), "{:?}", stats.latency);
+
+        arrive(&mut ledger, 10, 0, 40_000_000_000);
+        let slowest = ledger.stats(11).latency.max;
+        assert!((39_960_000..=40_040_000).contains(&slowest), "{slowest} µs");
     }
 }

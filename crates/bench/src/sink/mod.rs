@@ -7,5 +7,5 @@ mod ledger;
 mod server;
 
 pub use handle::Sink;
-pub use ledger::{Latency, Stats};
+pub use ledger::{Latency, Stats, histogram};
 pub use server::run;

@@ -36,7 +36,9 @@ impl Windows {
         if self.is_of_former_tenure(shard) {
             return self.discovery_failed(shard);
         }
-        let Some(tenure) = self.shards.get_mut(&shard) else { return };
+        let Some(tenure) = self.shards.get_mut(&shard) else {
+            return;
+        };
         if !std::mem::take(&mut tenure.step_under_way) {
             return;
         }
@@ -49,7 +51,9 @@ impl Windows {
         if !complete && !queues.is_empty() {
             return self.undiscovered.push_back(shard);
         }
-        let Some(tenure) = self.shards.get_mut(&shard) else { return };
+        let Some(tenure) = self.shards.get_mut(&shard) else {
+            return;
+        };
         tenure.complete = true;
         // From now on a window that was read to its end and is empty says no more than none.
         let windows: Vec<usize> = tenure.windows.values().copied().collect();
@@ -71,7 +75,9 @@ impl Windows {
     /// present one began with. Steps carry no mark; but their answers come in order, so after a release with a step under
     /// way it is the next one. If its answer never comes, the first of this tenure is read twice, no harm.
     fn is_of_former_tenure(&mut self, shard: Shard) -> bool {
-        let Some(abandoned) = self.abandoned_steps.get_mut(&shard) else { return false };
+        let Some(abandoned) = self.abandoned_steps.get_mut(&shard) else {
+            return false;
+        };
         *abandoned -= 1;
         if *abandoned == 0 {
             self.abandoned_steps.remove(&shard);

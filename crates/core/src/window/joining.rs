@@ -1,11 +1,8 @@
-//! How rows come into memory, and how they leave it to make room.
+//! How rows come into memory, and where they are kept.
 
 use super::state::{Known, Place, Wake, Want};
 use super::{Row, Windows};
 use crate::ids::{MessageId, Shard};
-
-/// How many windows are looked at for something to trim before a window that is over its share gives up its own.
-const PROBES: usize = 8;
 
 /// What showed a row; see the module `window`, "Which version of a row counts".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,14 +52,23 @@ impl Windows {
 
     /// Finds the place of a row that is not in memory, which may be none.
     pub(super) fn place(&mut self, row: Row) {
-        let Some(window) = self.window_of(row.shard, row.queue) else { return };
-        let row = Row { held_until: row.held_until.filter(|until| *until > self.now), ..row };
+        let Some(window) = self.window_of(row.shard, row.queue) else {
+            return;
+        };
+        let row = Row {
+            held_until: row.held_until.filter(|until| *until > self.now),
+            ..row
+        };
         let within = row.key() <= self.windows[window].tail;
         let needs_no_room = row.cancelled || within && row.held_until.is_some();
-        if needs_no_room && self.loose.len() < (self.limits.budget / 4).max(self.limits.slots) {
+        if needs_no_room && self.loose.len() < self.most_loose() {
             self.put(window, row, Place::Loose);
         } else if within {
-            let place = if row.held_until.is_some() { Place::Held } else { Place::Waiting };
+            let place = if row.held_until.is_some() {
+                Place::Held
+            } else {
+                Place::Waiting
+            };
             self.put(window, row, place);
             self.make_room(window);
         } else {
@@ -144,82 +150,23 @@ impl Windows {
     /// Beyond the tail: left for the refill, unless one is under way that may have been read too early to show it. Of more
     /// than that refill can bring only the smallest are kept.
     fn set_aside_row(&mut self, window: usize, row: Row) {
-        let Some(reading) = &mut self.windows[window].reading else { return };
+        let Some(reading) = &mut self.windows[window].reading else {
+            return;
+        };
         if reading.dropped.is_some_and(|dropped| row.key() >= dropped) {
             return;
         }
         reading.aside.insert(row.key());
-        let over = if reading.aside.len() > reading.limit { reading.aside.pop_last() } else { None };
+        let over = if reading.aside.len() > reading.limit {
+            reading.aside.pop_last()
+        } else {
+            None
+        };
         reading.dropped = over.or(reading.dropped);
         self.put(window, row, Place::Aside);
         if let Some((_, id)) = over {
             self.known.remove(&id);
             self.aside -= 1;
-        }
-    }
-
-    /// Keeps a window that grew within its cap, and all of them within the budget.
-    pub(super) fn make_room(&mut self, window: usize) {
-        while self.windows[window].len() > self.limits.window {
-            self.evict(window);
-        }
-        // First a few others in turn, so that who holds what is due in an hour gives way to who has something due now.
-        for _ in 0..PROBES {
-            if self.keys <= self.ceiling() {
-                return;
-            }
-            self.trim_next(window);
-        }
-        while self.keys > self.ceiling() && self.windows[window].len() > self.share() {
-            self.evict(window);
-        }
-        // Within its share, so another is not.
-        self.trim(window);
-    }
-
-    /// Lets windows other than this one give up keys until all are within the budget.
-    pub(super) fn trim(&mut self, except: usize) {
-        while self.keys > self.ceiling() {
-            self.trim_next(except);
-        }
-    }
-
-    /// Keys that all windows may hold together.
-    pub(super) fn ceiling(&self) -> usize {
-        self.limits.budget.max(self.windows())
-    }
-
-    /// Keys that any window may hold, however many the others have.
-    pub(super) fn share(&self) -> usize {
-        (self.limits.budget / self.windows().max(1)).max(1)
-    }
-
-    /// Lets the next window in turn give up what is over its share, as far as there is need; or, if it has nothing due
-    /// soon, all but the next.
-    fn trim_next(&mut self, except: usize) {
-        self.cursor = if self.cursor + 1 < self.windows.len() { self.cursor + 1 } else { 0 };
-        let window = self.cursor;
-        if window == except || self.windows[window].is_vacant() {
-            return;
-        }
-        let soon = self.windows[window].first().is_some_and(|(due, _)| due <= self.horizon());
-        let floor = if soon { self.share() } else { 1 };
-        let before = self.keys;
-        while self.keys > self.ceiling() && self.windows[window].len() > floor {
-            self.evict(window);
-        }
-        if self.keys < before {
-            self.settle(window);
-        }
-    }
-
-    /// Gives up the greatest key of a window that holds more than one.
-    fn evict(&mut self, window: usize) {
-        if let Some((_, id)) = self.windows[window].last() {
-            self.remove(id);
-        }
-        if let Some(last) = self.windows[window].last() {
-            self.windows[window].tail = last;
         }
     }
 

@@ -45,13 +45,17 @@ impl Windows {
         if !self.wanting.is_empty() {
             return Some(Timestamp::MIN);
         }
-        self.wants.first().map(|(at, _)| Timestamp(at.0.saturating_sub(SOON_MICROS)))
+        self.wants
+            .first()
+            .map(|(at, _)| Timestamp(at.0.saturating_sub(SOON_MICROS)))
     }
 
     /// The rows that a refill has shown. `exhausted`: there were none beyond them when it was read, that is, fewer came
     /// than its limit. Ignored if its shard was released since.
     pub fn refilled(&mut self, refill: Refill, rows: &[Row], exhausted: bool) {
-        let Some(window) = self.window_reading(&refill) else { return };
+        let Some(window) = self.window_reading(&refill) else {
+            return;
+        };
         let of = &mut self.windows[window];
         // If the tail has fallen since, there is a gap before these rows; they will be read again.
         if of.tail == refill.after.unwrap_or(NOTHING)
@@ -90,15 +94,20 @@ impl Windows {
     /// How many keys a window may hold now: its share at least, and what others leave.
     fn target(&self, window: usize) -> usize {
         let free = self.ceiling().saturating_sub(self.keys);
-        (self.windows[window].len() + free).max(self.share()).min(self.limits.window)
+        (self.windows[window].len() + free)
+            .max(self.share())
+            .min(self.limits.window)
     }
 
     /// Hands out a refill of a window that ran low.
     fn refill(&mut self, window: usize) -> Refill {
-        let room = self.target(window).saturating_sub(self.windows[window].len());
-        let of = &mut self.windows[window];
+        let of = &self.windows[window];
         let after = (of.tail != NOTHING).then_some(of.tail);
-        let limit = if after.is_none() { room.min(FIRST) } else { room };
+        let most = if after.is_none() { FIRST } else { usize::MAX };
+        let len = of.len();
+        self.make_room_for_refill(window, most.min(self.limits.window - len));
+        let limit = most.min(self.target(window) - len);
+        let of = &mut self.windows[window];
         let number = self.reads.begin();
         of.reading = Some(Box::new(Reading {
             number,
@@ -124,7 +133,9 @@ impl Windows {
 
     /// Judges what was set aside by the tail as it is now: what is still beyond it is left for the next refill.
     fn end_refill(&mut self, window: usize) {
-        let Some(reading) = self.windows[window].reading.take() else { return };
+        let Some(reading) = self.windows[window].reading.take() else {
+            return;
+        };
         self.aside -= reading.aside.len();
         for (_, id) in reading.aside {
             if let Some(known) = self.known.remove(&id) {

@@ -93,7 +93,13 @@ impl Windows {
 
     /// Moves a row from memory to in flight, on a slot of its queue or as a cancelled one. Its window is to be settled.
     fn fly(&mut self, id: MessageId, lane: Option<usize>) -> Option<Start> {
-        let Row { queue, shard, attempt, cancelled, .. } = self.remove(id)?;
+        let Row {
+            queue,
+            shard,
+            attempt,
+            cancelled,
+            ..
+        } = self.remove(id)?;
         let flight = Flight {
             attempt,
             shard,

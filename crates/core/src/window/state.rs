@@ -138,10 +138,6 @@ impl Window {
         Window::new(0, Shard(0), QueueId(0), 0, NOTHING)
     }
 
-    pub fn is_vacant(&self) -> bool {
-        self.serial == 0
-    }
-
     /// How many keys it holds.
     pub fn len(&self) -> usize {
         self.waiting.len() + self.held.len()

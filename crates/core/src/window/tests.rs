@@ -32,15 +32,20 @@ fn row(id: i64, due: i64) -> Row {
 }
 
 fn of_queue(queue: i64, row: Row) -> Row {
-    Row { queue: QueueId(queue), ..row }
+    Row {
+        queue: QueueId(queue),
+        ..row
+    }
 }
 
-/// The owner of `SHARD`, in which nothing was found.
+/// The owner of `SHARD`, in which nothing was found, at 0.
 fn owner(limits: Limits) -> Windows {
     let mut windows = Windows::new(limits);
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
     windows.discovered(SHARD, &[], true);
+    // So that it knows what is due soon.
+    assert_eq!(started(&mut windows, 0), NONE);
     windows
 }
 
@@ -61,6 +66,8 @@ fn next_refill(windows: &mut Windows, now: i64) -> Refill {
     assert_eq!(refills.len(), 1, "{refills:?}");
     refills.remove(0)
 }
+
+const NONE: [i64; 0] = [];
 
 /// The ids that start.
 fn started(windows: &mut Windows, now: i64) -> Vec<i64> {

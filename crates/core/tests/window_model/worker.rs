@@ -16,9 +16,13 @@ const STEP: usize = 2;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Final,
-    Retry { due: Timestamp },
+    Retry {
+        due: Timestamp,
+    },
     /// Not a delivery: the row's shard was no longer right, its owner moves it.
-    Move { to: Shard },
+    Move {
+        to: Shard,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -86,7 +90,9 @@ impl Worker {
 
     /// Passes on up to `count` of the rows that arrived; after the last one the snapshot is adopted.
     pub fn receive_arrivals(&mut self, count: usize) -> bool {
-        let Some((read, mut rows, position)) = self.arrivals.take() else { return false };
+        let Some((read, mut rows, position)) = self.arrivals.take() else {
+            return false;
+        };
         for _ in 0..count {
             let Some(row) = rows.pop_front() else {
                 self.windows.end_read(read);
@@ -107,11 +113,13 @@ impl Worker {
         match self.steps.pop_front() {
             None => {
                 let steps = self.windows.next_discovery(2);
-                self.steps.extend(steps.into_iter().map(|(shard, after)| (shard, after, None)));
+                self.steps
+                    .extend(steps.into_iter().map(|(shard, after)| (shard, after, None)));
                 !self.steps.is_empty()
             }
             Some((shard, after, None)) => {
-                self.steps.push_front((shard, after, Some(db.queues(shard, after, STEP))));
+                self.steps
+                    .push_front((shard, after, Some(db.queues(shard, after, STEP))));
                 true
             }
             Some((shard, ..)) if fails => {
@@ -166,13 +174,18 @@ impl Worker {
     }
 
     pub fn send_reread(&mut self, db: &Database) -> bool {
-        let Some(id) = self.to_reread.pop_front() else { return false };
-        self.rereads.push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
+        let Some(id) = self.to_reread.pop_front() else {
+            return false;
+        };
+        self.rereads
+            .push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
         true
     }
 
     pub fn receive_reread(&mut self) -> bool {
-        let Some((read, row)) = self.rereads.pop_front() else { return false };
+        let Some((read, row)) = self.rereads.pop_front() else {
+            return false;
+        };
         if let Some(row) = row {
             self.show(row);
             self.windows.reread(row);
@@ -189,7 +202,10 @@ impl Worker {
             assert!(self.windows.owns(start.shard), "{start:?} of a shard that is not owned");
             let before = self.flying.insert(start.id, (start.attempt, start.shard));
             assert_eq!(before, None, "{start:?} is in flight");
-            assert!(!self.finished.contains(&(start.id, start.attempt)), "{start:?} is finished");
+            assert!(
+                !self.finished.contains(&(start.id, start.attempt)),
+                "{start:?} is finished"
+            );
             let shown = self.shown.get(&start.id).map(Vec::as_slice).unwrap_or_default();
             let as_shown = |row: &Row| {
                 (row.queue, row.shard, row.attempt, row.cancelled)
@@ -197,7 +213,10 @@ impl Worker {
                     && row.held_until.is_none_or(|until| until <= now)
                     && (row.cancelled || row.due <= now)
             };
-            assert!(shown.iter().any(as_shown), "{start:?} at {now:?} was never shown so: {shown:?}");
+            assert!(
+                shown.iter().any(as_shown),
+                "{start:?} at {now:?} was never shown so: {shown:?}"
+            );
         }
         let some = !starts.is_empty();
         self.started.extend(starts);
@@ -300,8 +319,12 @@ impl Worker {
         let Limits { window, budget, slots } = self.limits;
         let loose = (budget / 4).max(slots);
         let windows = &self.windows;
-        assert!(windows.keys() <= budget.max(windows.windows()), "{} keys", windows.keys());
-        assert!(windows.set_aside() <= self.refills.len() * window, "{} set aside", windows.set_aside());
+        assert!(windows.keys() <= budget + windows.windows(), "{} keys", windows.keys());
+        assert!(
+            windows.set_aside() <= self.refills.len() * window,
+            "{} set aside",
+            windows.set_aside()
+        );
         assert!(windows.loose() <= loose, "{} loose", windows.loose());
         self.crowded |= windows.loose() == loose;
         assert!(windows.in_flight() <= slots, "{} in flight", windows.in_flight());

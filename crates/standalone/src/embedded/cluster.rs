@@ -33,11 +33,12 @@ pub fn major(folder: &Folder) -> Result<Option<u32>, EmbeddedError> {
     }
 }
 
-/// Makes the cluster, unless it is there. Takes a second or two.
+/// Makes the cluster, unless it is there. Takes a second or two, less where it need not survive a crash of the machine
+/// (`discard`).
 ///
 /// # Errors
 /// `initdb` fails, or the cluster there was made by another major version.
-pub fn ensure(folder: &Folder, binaries: &Binaries) -> Result<(), EmbeddedError> {
+pub fn ensure(folder: &Folder, binaries: &Binaries, discard: bool) -> Result<(), EmbeddedError> {
     match major(folder)? {
         Some(cluster) if cluster == binaries.major => return Ok(()),
         Some(cluster) => {
@@ -71,7 +72,8 @@ pub fn ensure(folder: &Folder, binaries: &Binaries) -> Result<(), EmbeddedError>
         // The socket lies in a folder that only its user may enter; on TCP anybody on this machine could knock.
         .args(["--auth-local=trust", "--auth-host=scram-sha-256"])
         // The same everywhere, whatever locales the machine has. Posthaste sorts no text.
-        .args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"]))?;
+        .args(["--encoding=UTF8", "--locale=C", "--data-checksums", "--no-instructions"])
+        .args(discard.then_some("--no-sync")))?;
     create_database(folder, binaries, &unfinished)?;
     let cluster = folder.cluster();
     std::fs::rename(&unfinished, &cluster).tried(|| format!("making {}", cluster.display()))
@@ -111,7 +113,10 @@ fn new_password(folder: &Folder) -> Result<(), EmbeddedError> {
 fn create_database(folder: &Folder, binaries: &Binaries, cluster: &Path) -> Result<(), EmbeddedError> {
     let mut command = folder.user().command(binaries.folder.join("postgres"));
     command.args(["--single", "-D"]).arg(cluster).arg("postgres");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let what = || format!("running {}", binaries.folder.join("postgres").display());
     let mut child = command.spawn().tried(what)?;
     if let Some(mut input) = child.stdin.take() {
@@ -124,7 +129,10 @@ fn create_database(folder: &Folder, binaries: &Binaries, cluster: &Path) -> Resu
     if output.status.success() && !said.contains("ERROR:") {
         return Ok(());
     }
-    Err(EmbeddedError::Program { program: "postgres --single".to_owned(), output: format!("{}: {said}", output.status) })
+    Err(EmbeddedError::Program {
+        program: "postgres --single".to_owned(),
+        output: format!("{}: {said}", output.status),
+    })
 }
 
 fn run(command: &mut Command) -> Result<(), EmbeddedError> {
@@ -134,5 +142,8 @@ fn run(command: &mut Command) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(EmbeddedError::Program { program, output: format!("{}: {}", output.status, said.trim()) })
+    Err(EmbeddedError::Program {
+        program,
+        output: format!("{}: {}", output.status, said.trim()),
+    })
 }

@@ -45,7 +45,11 @@ pub fn default_folder() -> Result<PathBuf, EmbeddedError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/posthaste"));
     }
-    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let absolute = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+    };
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("posthaste"))
@@ -62,11 +66,22 @@ impl Folder {
     /// It cannot be made or written to, another process has it, or the server's user could not enter it.
     pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
         let user = ServerUser::choose()?;
-        let unusable = |message: String| EmbeddedError::Setting { setting: "DATA_DIR", message };
-        let made = DirBuilder::new().recursive(true).mode(0o755).create(path).and_then(|()| path.canonicalize());
+        let unusable = |message: String| EmbeddedError::Setting {
+            setting: "DATA_DIR",
+            message,
+        };
+        let made = DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(path)
+            .and_then(|()| path.canonicalize());
         let root = made.map_err(|error| unusable(format!("{} cannot be made: {error}", path.display())))?;
         if let Some(barrier) = user.barred_from(&root)? {
-            let name = if let ServerUser::Other { name, .. } = &user { name } else { "" };
+            let name = if let ServerUser::Other { name, .. } = &user {
+                name
+            } else {
+                ""
+            };
             return Err(unusable(format!(
                 "started as root, PostgreSQL runs as the user {name}, who may not enter {}; choose a folder elsewhere, \
                  such as below /var/lib",
@@ -75,7 +90,12 @@ impl Folder {
         }
         let lock = lock(&root)?;
         let sockets = socket_folder(&root, &user)?;
-        Ok(Self { root, sockets, user, _lock: lock })
+        Ok(Self {
+            root,
+            sockets,
+            user,
+            _lock: lock,
+        })
     }
 
     /// The folder itself, without symbolic links.
@@ -115,7 +135,11 @@ impl Folder {
 
     /// The port of the last run.
     pub fn last_port(&self) -> Option<u16> {
-        std::fs::read_to_string(self.root.join("port")).ok()?.trim().parse().ok()
+        std::fs::read_to_string(self.root.join("port"))
+            .ok()?
+            .trim()
+            .parse()
+            .ok()
     }
 
     /// Keeps the port for the next run.
@@ -174,8 +198,14 @@ fn lock(root: &Path) -> Result<File, EmbeddedError> {
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // What it says is only for the message.
-            let holder = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
-            return Err(EmbeddedError::InUse { folder: root.to_owned(), holder });
+            let holder = file
+                .read_to_string(&mut holder)
+                .ok()
+                .and_then(|_| holder.trim().parse().ok());
+            return Err(EmbeddedError::InUse {
+                folder: root.to_owned(),
+                holder,
+            });
         }
         Err(error) => return Err(std::io::Error::from(error)).tried(|| format!("locking {}", path.display())),
     }
@@ -201,7 +231,13 @@ fn socket_folder(root: &Path, user: &ServerUser) -> Result<PathBuf, EmbeddedErro
     DirBuilder::new()
         .mode(0o700)
         .create(&far)
-        .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
+        .or_else(|error| {
+            if error.kind() == ErrorKind::AlreadyExists {
+                Ok(())
+            } else {
+                Err(error)
+            }
+        })
         .and_then(|()| std::fs::symlink_metadata(&far))
         .and_then(|found| {
             // Anybody may make folders in /tmp: one that is not ours alone was put there by somebody else.
@@ -263,6 +299,15 @@ mod tests {
         let file = home.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = Folder::open(&file.join("below")).unwrap_err();
-        assert!(matches!(error, EmbeddedError::Setting { setting: "DATA_DIR", .. }), "{error:?}");
+        assert!(
+            matches!(
+                error,
+                EmbeddedError::Setting {
+                    setting: "DATA_DIR",
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
     }
 }

@@ -25,18 +25,16 @@ const RELEASES: &str = "https://github.com/theseus-rs/postgresql-binaries";
 ///
 /// # Errors
 /// Why there is none, for a person to read.
-pub fn fetch(
-    home: &Path,
-    major: Option<u32>,
-    user: &ServerUser,
-    stop: &CancellationToken,
-) -> Result<Binaries, String> {
+pub fn fetch(home: &Path, major: Option<u32>, user: &ServerUser, stop: &CancellationToken) -> Result<Binaries, String> {
     let major = major.unwrap_or(FETCHED_MAJOR);
     let thread = {
         let (home, stop) = (home.to_owned(), stop.clone());
         // A thread of its own, because the caller may be a thread that already drives a runtime.
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .map_err(|e| e.to_string())?;
             runtime.block_on(async {
                 tokio::select! {
                     unpacked = tokio::time::timeout(DOWNLOAD_DEADLINE, unpack(&home, major)) => {
@@ -47,9 +45,12 @@ pub fn fetch(
             })
         })
     };
-    let installed = thread.join().map_err(|_| "the download ended unexpectedly".to_owned())??;
+    let installed = thread
+        .join()
+        .map_err(|_| "the download ended unexpectedly".to_owned())??;
     // It is unpacked into a folder that only we may enter.
-    user.give_tree(&installed).map_err(|error| format!("{}: {error}", installed.display()))?;
+    user.give_tree(&installed)
+        .map_err(|error| format!("{}: {error}", installed.display()))?;
     inspect(&installed.join("bin"), user)
 }
 

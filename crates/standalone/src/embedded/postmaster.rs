@@ -59,7 +59,11 @@ impl Postmaster {
     pub fn start(folder: &Folder, launch: &Launch, abandon: &dyn Fn() -> bool) -> Result<Self, EmbeddedError> {
         let log_path = folder.log();
         let opening = || format!("opening {}", log_path.display());
-        let log = File::options().append(true).create(true).open(&log_path).tried(opening)?;
+        let log = File::options()
+            .append(true)
+            .create(true)
+            .open(&log_path)
+            .tried(opening)?;
         let second = log.try_clone().tried(opening)?;
         let mut command = folder.user().command(launch.binaries.folder.join("postgres"));
         command.arg("-D").arg(folder.cluster());
@@ -75,8 +79,12 @@ impl Postmaster {
         for (name, value) in &launch.parameters {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        let mut child =
-            command.process_group(0).stdout(log).stderr(second).spawn().tried(|| "starting postgres".to_owned())?;
+        let mut child = command
+            .process_group(0)
+            .stdout(log)
+            .stderr(second)
+            .spawn()
+            .tried(|| "starting postgres".to_owned())?;
         let pid = Pid::from_child(&child);
         let discard = launch.discard.then(|| folder.root());
         let guard = match Guard::set(child.id(), &folder.cluster(), discard) {
@@ -87,7 +95,11 @@ impl Postmaster {
                 return Err(error);
             }
         };
-        let mut postmaster = Self { child, pid, _guard: guard };
+        let mut postmaster = Self {
+            child,
+            pid,
+            _guard: guard,
+        };
         postmaster.wait_until_ready(folder, abandon).map(|()| postmaster)
     }
 
@@ -153,7 +165,9 @@ pub fn wait_for_exit(pid: Pid) {
 
 /// The server writes its state into the last line of its pid file, for `pg_ctl` and for us.
 fn is_ready(file: &Path, pid: u32) -> bool {
-    let Ok(text) = std::fs::read_to_string(file) else { return false };
+    let Ok(text) = std::fs::read_to_string(file) else {
+        return false;
+    };
     let mut lines = text.lines();
     lines.next().and_then(|line| line.trim().parse().ok()) == Some(pid)
         && lines.last().is_some_and(|line| line.trim() == "ready")
@@ -177,7 +191,13 @@ pub fn free_port(wish: Option<u16>, seed: u16) -> Result<u16, EmbeddedError> {
         .chain(rotated)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .ok_or_else(|| std::io::Error::other("none is free"))
-        .tried(|| format!("looking for a port for PostgreSQL between {} and {}", PORTS.start, PORTS.end - 1))
+        .tried(|| {
+            format!(
+                "looking for a port for PostgreSQL between {} and {}",
+                PORTS.start,
+                PORTS.end - 1
+            )
+        })
 }
 
 #[cfg(test)]

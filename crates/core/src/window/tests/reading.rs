@@ -51,8 +51,9 @@ fn a_tail_that_fell_during_a_refill_leaves_its_rows_for_the_next() {
     // They join, 9 has to go, the tail falls to 2. What the refill brings is beyond 9: between 2 and it there is a gap.
     windows.arrive(row(1, 1));
     windows.arrive(row(2, 2));
-    windows.refilled(refill, &[row(10, 10)], true);
     assert_eq!(started(&mut windows, 20), [1, 2]);
+    windows.refilled(refill, &[row(10, 10)], true);
+    assert_eq!(started(&mut windows, 20), NONE);
     assert_eq!(next_refill(&mut windows, 20).after, Some((at(2), MessageId(2))));
 }
 
@@ -84,7 +85,7 @@ fn at_a_takeover_what_arrivals_and_refills_show_is_one() {
     assert_eq!(started(&mut windows, 5), [1, 2]);
     windows.arrive(row(2, 2));
     windows.reread(row(1, 1));
-    assert_eq!((windows.keys(), started(&mut windows, 5)), (0, vec![]));
+    assert_eq!((windows.keys(), started(&mut windows, 5)), (0, NONE.to_vec()));
 }
 
 #[test]
@@ -107,11 +108,15 @@ fn an_unknown_queue_is_read_until_all_are_discovered_and_then_is_known_to_be_emp
     let mut windows = Windows::new(LIMITS);
     windows.take(SHARD);
     windows.arrive(row(2, 2));
-    assert_eq!(started(&mut windows, 5), [], "there may be older ones");
+    assert_eq!(started(&mut windows, 5), NONE, "there may be older ones");
     let refill = next_refill(&mut windows, 5);
     windows.refilled(refill, &[row(1, 1), row(2, 2)], true);
     assert_eq!(started(&mut windows, 5), [1, 2]);
-    assert_eq!(windows.windows(), 1, "without it, the next arrival would have to read again");
+    assert_eq!(
+        windows.windows(),
+        1,
+        "without it, the next arrival would have to read again"
+    );
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
     windows.discovered(SHARD, &[], true);
     assert_eq!(windows.windows(), 0);
@@ -138,6 +143,19 @@ fn an_answer_to_a_step_of_a_former_tenure_does_not_end_discovery() {
 }
 
 #[test]
+fn a_window_is_read_further_before_it_is_empty() {
+    let rows: Vec<Row> = (0..10).map(|id| row(id, 1)).collect();
+    let mut windows = reader(LIMITS, &rows, false);
+    assert_eq!(windows.start(at(5), 4).len(), 4);
+    assert_eq!(windows.next_refills(at(5), 9), []);
+    assert_eq!(windows.start(at(5), 1).len(), 1);
+    let refill = next_refill(&mut windows, 5);
+    assert_eq!((refill.after, refill.limit), (Some((at(1), MessageId(9))), 5));
+    // Meanwhile what there is goes on starting.
+    assert_eq!(windows.start(at(5), 9).len(), 5);
+}
+
+#[test]
 fn a_failed_refill_is_handed_out_again() {
     let mut windows = reader(LIMITS, &[row(1, 1)], false);
     let refill = next_refill(&mut windows, 0);
@@ -155,8 +173,14 @@ fn a_rescheduled_message_moves_within_its_window() {
     for id in 1..4 {
         windows.arrive(row(id, id));
     }
-    windows.arrive(Row { due: at(50), ..row(1, 1) });
-    windows.arrive(Row { due: at(0), ..row(3, 3) });
+    windows.arrive(Row {
+        due: at(50),
+        ..row(1, 1)
+    });
+    windows.arrive(Row {
+        due: at(0),
+        ..row(3, 3)
+    });
     assert_eq!(started(&mut windows, 0), [3]);
     assert_eq!(started(&mut windows, 49), [2]);
     assert_eq!(windows.next_due(), Some(at(50)));
@@ -166,11 +190,21 @@ fn a_rescheduled_message_moves_within_its_window() {
 #[test]
 fn a_message_rescheduled_beyond_the_tail_is_left_for_the_refill() {
     let mut windows = reader(LIMITS, &[row(1, 1), row(2, 2)], false);
-    windows.arrive(Row { due: at(5), ..row(1, 1) });
+    windows.arrive(Row {
+        due: at(5),
+        ..row(1, 1)
+    });
     assert_eq!(started(&mut windows, 20), [2]);
     let refill = next_refill(&mut windows, 20);
     assert_eq!(refill.after, Some((at(2), MessageId(2))));
-    windows.refilled(refill, &[Row { due: at(5), ..row(1, 1) }], true);
+    windows.refilled(
+        refill,
+        &[Row {
+            due: at(5),
+            ..row(1, 1)
+        }],
+        true,
+    );
     assert_eq!(started(&mut windows, 20), [1]);
 }
 
@@ -213,6 +247,9 @@ fn a_refill_of_a_released_shard_is_ignored_also_after_it_was_taken_again() {
 #[test]
 fn what_arrives_for_a_shard_that_is_not_owned_is_ignored() {
     let mut windows = owner(LIMITS);
-    windows.arrive(Row { shard: Shard(5), ..row(1, 1) });
+    windows.arrive(Row {
+        shard: Shard(5),
+        ..row(1, 1)
+    });
     assert_eq!((windows.keys(), windows.windows()), (0, 0));
 }

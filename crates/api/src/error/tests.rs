@@ -1,0 +1,145 @@
+use actix_web::body::to_bytes;
+
+use super::*;
+
+/// One of every kind.
+fn every() -> Vec<ApiError> {
+    vec![
+        ApiError::Validation("body must be object".to_owned()),
+        ApiError::InvalidJson,
+        ApiError::EmptyJson,
+        ApiError::MediaType,
+        ApiError::BodyTooLarge,
+        ApiError::RequestTimeout,
+        ApiError::UnknownField("x".to_owned()),
+        ApiError::UnknownParameter("x".to_owned()),
+        ApiError::ReadOnlyField("id"),
+        ApiError::InvalidValue {
+            field: "when",
+            problem: "takes a time".to_owned(),
+        },
+        ApiError::LimitTooLarge(101),
+        ApiError::LimitNegative(-1),
+        ApiError::OffsetNegative(-1),
+        ApiError::Unauthorized,
+        ApiError::Forbidden,
+        ApiError::UnknownQueue {
+            field: "queueId",
+            id: 7,
+        },
+        ApiError::InUse,
+        ApiError::Refused,
+        ApiError::Overloaded,
+        ApiError::Unavailable,
+        ApiError::OutcomeUnknown,
+        ApiError::Internal,
+    ]
+}
+
+async fn json(error: &ApiError) -> String {
+    let body = to_bytes(error.error_response().into_body()).await;
+    String::from_utf8(body.unwrap_or_default().to_vec()).unwrap()
+}
+
+#[test]
+fn the_table_of_errors_is_stable() {
+    let table: Vec<(u16, &str)> = every()
+        .iter()
+        .map(|error| (error.status_code().as_u16(), error.code().map_or("", ErrorCode::as_str)))
+        .collect();
+    assert_eq!(
+        table,
+        [
+            (400, "FST_ERR_VALIDATION"),
+            (400, "FST_ERR_CTP_INVALID_JSON_BODY"),
+            (400, "FST_ERR_CTP_EMPTY_JSON_BODY"),
+            (415, "FST_ERR_CTP_INVALID_MEDIA_TYPE"),
+            (413, "FST_ERR_CTP_BODY_TOO_LARGE"),
+            (408, "PH_REQUEST_TIMEOUT"),
+            (400, "PH_UNKNOWN_FIELD"),
+            (400, "PH_UNKNOWN_PARAMETER"),
+            (400, "PH_READ_ONLY_FIELD"),
+            (400, "PH_INVALID_VALUE"),
+            (400, "PLT_SQL_MAPPER_PARAM_LIMIT_NOT_ALLOWED"),
+            (400, "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE"),
+            (400, "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED"),
+            (401, "PLT_DB_AUTH_UNAUTHORIZED"),
+            (403, "PLT_DB_AUTH_UNAUTHORIZED"),
+            (404, "PH_UNKNOWN_QUEUE"),
+            (409, "PH_IN_USE"),
+            (422, "PH_REFUSED"),
+            (503, "PH_OVERLOADED"),
+            (503, "PH_UNAVAILABLE"),
+            (503, "PH_OUTCOME_UNKNOWN"),
+            (500, "PH_INTERNAL"),
+        ]
+    );
+    for code in ErrorCode::ALL {
+        assert!(table.iter().any(|(_, sent)| *sent == code.as_str()), "{code:?}");
+    }
+}
+
+#[actix_web::test]
+async fn bodies_have_the_shape_of_the_original() {
+    assert_eq!(
+        json(&ApiError::Forbidden).await,
+        r#"{"statusCode":403,"code":"PLT_DB_AUTH_UNAUTHORIZED","error":"Forbidden","message":"operation not allowed"}"#
+    );
+    let missing = ApiError::NotFound {
+        method: "GET".to_owned(),
+        target: "/queues/99999?x=1".to_owned(),
+    };
+    assert_eq!(
+        json(&missing).await,
+        r#"{"message":"Route GET:/queues/99999?x=1 not found","error":"Not Found","statusCode":404}"#
+    );
+    let response = ApiError::Internal.error_response();
+    assert_eq!(
+        response.headers().get(CONTENT_TYPE).unwrap(),
+        "application/json; charset=utf-8"
+    );
+}
+
+#[test]
+fn only_what_may_be_tried_again_says_when() {
+    for error in every() {
+        let says = error.error_response().headers().contains_key(RETRY_AFTER);
+        assert_eq!(
+            says,
+            matches!(error, ApiError::Unavailable | ApiError::Overloaded),
+            "{error:?}"
+        );
+    }
+}
+
+#[test]
+fn nothing_of_the_database_is_told() {
+    let told = |text: &str| text.to_owned() + " relation \"posthaste.messages\"";
+    for error in [
+        StoreError::Unavailable(told("a")),
+        StoreError::Retryable(told("b")),
+        StoreError::Constraint {
+            name: told("c"),
+            code: "23514",
+        },
+        StoreError::MissingPartition,
+        StoreError::Data(told("d")),
+        StoreError::NotFound,
+        StoreError::Other(told("e")),
+    ] {
+        for shown in [ApiError::from_read(&error), ApiError::from_write(&error)] {
+            assert!(!shown.to_string().contains("posthaste."), "{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_lost_answer_is_told_from_a_refused_connection() {
+    let lost = StoreError::Unavailable("connection closed".to_owned());
+    assert_eq!(ApiError::from_write(&lost), ApiError::OutcomeUnknown);
+    assert_eq!(ApiError::from_read(&lost), ApiError::Unavailable);
+    assert_eq!(
+        ApiError::from_write(&StoreError::Retryable("deadlock".to_owned())),
+        ApiError::Unavailable
+    );
+}

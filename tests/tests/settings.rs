@@ -1,0 +1,387 @@
+//! Settings: what is wrong is named, secrets are not shown, and the README lists what there is.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::ResponseError;
+use posthaste_api::error::{ApiError, ErrorCode};
+use posthaste_service::environment::names;
+use posthaste_tests::client::Api;
+use posthaste_tests::database::Database;
+use posthaste_tests::ports::Port;
+use posthaste_tests::process::{Ended, Launch};
+use posthaste_tests::receiver::Receiver;
+use posthaste_tests::wait;
+use serde_json::json;
+
+const README: &str = include_str!("../../README.md");
+const SOON: Duration = Duration::from_secs(15);
+
+const API: &str = "posthaste-api";
+const SCHEDULER: &str = "posthaste-scheduler";
+const DELIVERER: &str = "posthaste-deliverer";
+const SERVICES: [&str; 3] = [API, SCHEDULER, DELIVERER];
+
+/// Nobody listens there; a configuration that is wrong is refused before anybody is asked.
+const NOWHERE: &str = "postgres://me:hunter2@127.0.0.1:9/nowhere";
+
+async fn run(program: &str, environment: &[(&str, &str)]) -> Ended {
+    let launch = Launch::new(program)
+        .env("DATABASE_URL", NOWHERE)
+        .env("HOST", "127.0.0.1");
+    let with = |launch: Launch, (name, value): &(&str, &str)| launch.env(name, value);
+    environment.iter().fold(launch, with).run(SOON).await
+}
+
+/// Ends with this status, says this about these variables, one line each and no other, and shows no secret.
+fn assert_fails(program: &str, ended: &Ended, status: i32, faults: &[(&str, &str)]) {
+    assert_eq!(ended.status.code(), Some(status), "{program}: {ended:?}");
+    let start = format!("{program}: ");
+    let told: Vec<_> = ended
+        .stderr
+        .lines()
+        .filter_map(|line| line.strip_prefix(&start))
+        .collect();
+    assert_eq!(told.len(), faults.len(), "{told:?}");
+    for (line, (variable, says)) in told.iter().zip(faults) {
+        let problem = line.strip_prefix(variable).and_then(|rest| rest.strip_prefix(": "));
+        assert!(
+            problem.is_some_and(|problem| problem.contains(says)),
+            "{variable}: {says:?} in {line:?}"
+        );
+    }
+    assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
+}
+
+#[actix_rt::test]
+async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
+    let port = "takes a port number from 0 (any free one) to 65535";
+    let shards = "takes a whole number from 1 to 1024";
+    let url = "takes postgres://USER:PASSWORD@HOST:PORT/DATABASE";
+    let of_all = [
+        ("DATABASE_URL", "mysql://me:hunter2@db/app", url),
+        ("DATABASE_URL", "postgres://me:hunt@er2@db/app", "%40"),
+        ("DATABASE_URL", "postgres://me:hunter2@db", "names no database"),
+        (
+            "DATABASE_URL",
+            "postgres://me:hunter2@db/app?sslmode=maybe",
+            "sslmode takes",
+        ),
+        ("DATABASE_URL", "", "is required"),
+        ("HOST", "http://here", "takes an IP address or a host name"),
+        ("PORT", "x", port),
+        ("PORT", "65536", port),
+        ("SHARDS", "5000", shards),
+        ("SHARDS", "0", shards),
+        (
+            "LOG",
+            "nonsense",
+            "takes off, error, warn, info, debug, trace or TARGET=LEVEL",
+        ),
+        ("LOG", "posthaste_api=loud", "takes off, error"),
+        ("LOG_FORMAT", "xml", "takes json or pretty"),
+    ];
+    let of_some: [(&[&str], &str, &str, &str); 12] = [
+        (&[SCHEDULER, DELIVERER], "LOCK_DATABASE_URL", "db:5432/app", url),
+        (&[API], "ALLOW_ANONYMOUS", "maybe", "takes true or false"),
+        (&[API], "POOL_SIZE", "0", "takes a whole number from 1"),
+        (&[API], "POOL_SIZE", "ten", "takes a whole number from 1"),
+        (&[API], "MAX_BODY_BYTES", "1k", "takes a whole number from 1"),
+        (&[DELIVERER], "WORKERS", "0", "takes a whole number from 1 to 256"),
+        (&[DELIVERER], "WORKERS", "-1", "takes a whole number from 1 to 256"),
+        (&[DELIVERER], "EGRESS_ALLOW", "banana", "banana"),
+        (&[DELIVERER], "EGRESS_ALLOW", "10.0.0.0/8,10.0.0.0/99", "10.0.0.0/99"),
+        (&[DELIVERER], "EGRESS_DENY", "example.com", "example.com"),
+        (&[DELIVERER], "EGRESS_DENY", "::1/x", "::1/x"),
+        (&[DELIVERER], "EGRESS_ALLOW", "127.0.0.1:80", "127.0.0.1:80"),
+    ];
+    let for_all = of_all
+        .iter()
+        .map(|&(variable, value, says)| (&SERVICES[..], variable, value, says));
+    for (programs, variable, value, says) in for_all.chain(of_some) {
+        for program in programs {
+            let ended = run(program, &[(variable, value)]).await;
+            assert_fails(program, &ended, 2, &[(variable, says)]);
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn all_faults_are_told_at_once() {
+    let wrong = [
+        ("DATABASE_URL", ""),
+        ("PORT", "x"),
+        ("SHARDS", "5000"),
+        ("LOG", "nonsense"),
+        ("LOG_FORMAT", "xml"),
+    ];
+    let log = [("LOG", "takes"), ("LOG_FORMAT", "takes")];
+    let common = [("DATABASE_URL", "is required"), ("PORT", "takes")];
+    let faults = |more: &[(&'static str, &'static str)]| [&log[..], &common, more].concat();
+    for (program, faults) in [
+        (SCHEDULER, faults(&[("SHARDS", "takes")])),
+        (
+            API,
+            faults(&[
+                ("POOL_SIZE", "takes"),
+                ("SHARDS", "takes"),
+                ("ADMIN_SECRET", "is required to listen on 0.0.0.0"),
+            ]),
+        ),
+        (
+            DELIVERER,
+            faults(&[("EGRESS_ALLOW", "banana"), ("WORKERS", "takes"), ("SHARDS", "takes")]),
+        ),
+    ] {
+        let more = [
+            ("HOST", "0.0.0.0"),
+            ("POOL_SIZE", "x"),
+            ("WORKERS", "x"),
+            ("EGRESS_ALLOW", "banana"),
+        ];
+        let ended = run(program, &[&wrong[..], &more].concat()).await;
+        assert_fails(program, &ended, 2, &faults);
+    }
+}
+
+#[actix_rt::test]
+async fn an_api_open_to_all_must_be_asked_for() {
+    for host in ["0.0.0.0", "::", "192.0.2.1", ""] {
+        let ended = run(API, &[("HOST", host)]).await;
+        assert_fails(API, &ended, 2, &[("ADMIN_SECRET", "ALLOW_ANONYMOUS=true")]);
+    }
+    let database = Database::new().await;
+    for (name, value) in [("ALLOW_ANONYMOUS", "true"), ("ADMIN_SECRET", "hunter2")] {
+        let process = Launch::api(&database)
+            .env("HOST", "0.0.0.0")
+            .env(name, value)
+            .start()
+            .await;
+        let status = process.api().get("/queues").await.status;
+        assert_eq!(status, if name == "ADMIN_SECRET" { 401 } else { 200 }, "{name}");
+    }
+}
+
+#[actix_rt::test]
+async fn another_number_of_shards_than_the_databases_is_refused() {
+    let database = Database::new().await;
+    for program in SERVICES {
+        let port = Port::lease().number().to_string();
+        let settings = [("DATABASE_URL", database.url()), ("SHARDS", "63"), ("PORT", &port)];
+        assert_fails(program, &run(program, &settings).await, 2, &[("SHARDS", "64")]);
+    }
+}
+
+#[actix_rt::test]
+async fn a_database_that_cannot_be_used_is_named() {
+    let (database, nobody) = (Database::empty().await, Port::lease());
+    let unreachable = format!("postgres://me:hunter2@{}/nowhere", nobody.address());
+    let (_, place) = database.url().rsplit_once('@').unwrap();
+    let stranger = format!("postgres://me:hunter2@{place}");
+    let too_new = Database::new().await;
+    too_new
+        .execute("UPDATE posthaste.schema_info SET version = 99, compatible_from = 99")
+        .await;
+    for (url, says) in [
+        (unreachable.as_str(), nobody.address().to_string()),
+        (database.url(), "run `posthaste migrate`".to_owned()),
+        (too_new.url(), "schema version 99".to_owned()),
+        (&stranger, "\"me\"".to_owned()),
+    ] {
+        for program in SERVICES {
+            let port = Port::lease().number().to_string();
+            let ended = run(program, &[("DATABASE_URL", url), ("PORT", &port)]).await;
+            assert_fails(program, &ended, 1, &[("DATABASE_URL", &says)]);
+        }
+    }
+}
+
+#[actix_rt::test]
+async fn a_port_in_use_is_named() {
+    let database = Database::new().await;
+    let port = Port::lease();
+    let _taken = TcpListener::bind(port.address()).unwrap();
+    for program in SERVICES {
+        let number = port.number().to_string();
+        let ended = run(program, &[("DATABASE_URL", database.url()), ("PORT", &number)]).await;
+        assert_fails(
+            program,
+            &ended,
+            1,
+            &[("PORT", &format!("{number} is in use on 127.0.0.1"))],
+        );
+    }
+}
+
+#[actix_rt::test]
+async fn secrets_are_not_logged_however_much_is() {
+    const SECRET: &str = "hunter2-of-the-admin";
+    let database = Database::new().await;
+    let (start, place) = database.url().rsplit_once('@').unwrap();
+    // A server that trusts everybody takes any password.
+    let url = match start.strip_prefix("postgres://").unwrap().split_once(':') {
+        Some(_) => database.url().to_owned(),
+        None => format!("{start}:hunter2-of-the-database@{place}"),
+    };
+    let (start, _) = url.rsplit_once('@').unwrap();
+    let password = start.rsplit_once(':').unwrap().1;
+    let receiver = Receiver::start();
+    for (format, level) in [("json", r#""level":"TRACE""#), ("pretty", "TRACE")] {
+        let launch = Launch::all_in_one(&database)
+            .env("DATABASE_URL", &url)
+            .env("ADMIN_SECRET", SECRET);
+        let mut process = launch.env("LOG", "trace").env("LOG_FORMAT", format).start().await;
+        let admin = Api::with_secret(process.address(), SECRET);
+        let stranger = Api::with_secret(process.address(), "hunter2-of-a-stranger");
+        let queue = json!({
+            "name": "q", "callbackUrl": receiver.url("/q"), "method": "POST",
+            "headers": {"authorization": "hunter2-of-the-queue"}
+        });
+        let queue = admin.create_queue(&queue).await;
+        let message =
+            json!({"queueId": queue, "body": "hunter2-of-the-message", "headers": {"x": "hunter2-of-a-header"}});
+        let message = admin.create_message(&message).await;
+        assert_eq!(stranger.get("/queues").await.status, 403);
+        let path = format!("/messages/{message}");
+        wait::eventually(SOON, "it is sent", async || {
+            admin.get(&path).await.json["sentAt"].is_string()
+        })
+        .await;
+        process.sigterm();
+        assert_eq!(process.wait(SOON).await.code(), Some(0));
+
+        let shown = format!("{}{}", process.stdout(), process.stderr());
+        assert!(
+            shown.contains(level),
+            "{format}: nothing at the lowest level in {shown}"
+        );
+        for secret in [SECRET, "hunter2", password] {
+            let line = shown.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None, "{format}");
+        }
+    }
+}
+
+/// The rows of the README's table between two markers, each cell without its backquotes.
+fn table(marker: &str) -> Vec<Vec<String>> {
+    let (_, rest) = README
+        .split_once(&format!("<!-- {marker} -->\n"))
+        .expect("where it begins");
+    let (table, _) = rest.split_once(&format!("<!-- /{marker} -->")).expect("where it ends");
+    let cells = |line: &str| {
+        line.split('|')
+            .map(|cell| cell.trim().replace('`', ""))
+            .collect::<Vec<_>>()
+    };
+    let rows = table.lines().skip(2).map(cells);
+    rows.map(|row| row[1..row.len() - 1].to_vec()).collect()
+}
+
+#[test]
+fn the_readme_lists_every_setting_and_who_reads_it() {
+    let log = names::<posthaste_service::telemetry::LogVariables>();
+    let api = names::<posthaste_api::config::ConfigVariables>();
+    let scheduler = names::<posthaste_scheduler::config::ConfigVariables>();
+    let deliverer = names::<posthaste_deliverer::config::ConfigVariables>();
+    let dev = names::<posthaste_standalone::dev::ConfigVariables>();
+    let mut readers: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for (reader, names) in [("API", &api), ("scheduler", &scheduler), ("deliverer", &deliverer)] {
+        for name in names.iter().chain(&log) {
+            readers.entry(name).or_default().insert(reader);
+        }
+    }
+    for name in dev
+        .iter()
+        .filter(|name| ![&api, &scheduler, &deliverer].iter().any(|names| names.contains(name)))
+    {
+        readers.entry(name).or_default().insert("dev");
+    }
+    let all = BTreeSet::from(["API", "scheduler", "deliverer"]);
+    let mut listed = BTreeMap::new();
+    for row in table("settings") {
+        let used_by = if row[1] == "all" {
+            all.iter().map(ToString::to_string).collect()
+        } else {
+            split(&row[1])
+        };
+        assert!(listed.insert(row[0].clone(), used_by).is_none(), "{} twice", row[0]);
+        assert!(!row[2].is_empty() && !row[3].is_empty(), "{row:?}");
+    }
+    let read = readers.into_iter().map(|(name, readers)| {
+        (
+            name.to_owned(),
+            readers.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(),
+        )
+    });
+    assert_eq!(listed, read.collect());
+    for name in names::<posthaste_standalone::migrate::ConfigVariables>() {
+        assert!(listed.contains_key(&name), "{name}");
+    }
+}
+
+fn split(list: &str) -> BTreeSet<String> {
+    list.split(", ").map(str::to_owned).collect()
+}
+
+/// One error of each kind that has a code.
+fn errors() -> Vec<ApiError> {
+    let text = String::new;
+    vec![
+        ApiError::Validation(text()),
+        ApiError::InvalidJson,
+        ApiError::EmptyJson,
+        ApiError::MediaType,
+        ApiError::BodyTooLarge,
+        ApiError::RequestTimeout,
+        ApiError::UnknownField(text()),
+        ApiError::UnknownParameter(text()),
+        ApiError::ReadOnlyField("id"),
+        ApiError::InvalidValue {
+            field: "when",
+            problem: text(),
+        },
+        ApiError::LimitTooLarge(101),
+        ApiError::LimitNegative(-1),
+        ApiError::OffsetNegative(-1),
+        ApiError::Unauthorized,
+        ApiError::Forbidden,
+        ApiError::UnknownQueue {
+            field: "queueId",
+            id: 1,
+        },
+        ApiError::InUse,
+        ApiError::Refused,
+        ApiError::Overloaded,
+        ApiError::Unavailable,
+        ApiError::OutcomeUnknown,
+        ApiError::Internal,
+    ]
+}
+
+#[test]
+fn the_readme_lists_every_error_code_and_its_status() {
+    let listed: Vec<_> = table("error-codes")
+        .into_iter()
+        .map(|row| (row[0].clone(), row[1].clone()))
+        .collect();
+    let unique: BTreeSet<_> = listed.iter().cloned().collect();
+    assert_eq!(unique.len(), listed.len(), "{listed:?}");
+    let answered = errors().into_iter().map(|error| {
+        let code = error.code().map_or("none", ErrorCode::as_str);
+        (error.status_code().as_u16().to_string(), code.to_owned())
+    });
+    let mut answered: BTreeSet<_> = answered.collect();
+    for code in ErrorCode::ALL {
+        assert!(answered.iter().any(|(_, known)| known == code.as_str()), "{code:?}");
+    }
+    answered.insert(("404".to_owned(), "none".to_owned()));
+    assert_eq!(unique, answered);
+}
