@@ -36,18 +36,12 @@ pub struct Answer {
 impl Api {
     /// The API at `address`, without credentials.
     pub fn at(address: SocketAddr) -> Self {
-        Self {
-            base: format!("http://{address}"),
-            client: client(None),
-        }
+        Self { base: format!("http://{address}"), client: client(None) }
     }
 
     /// The API at `address`, with the admin secret.
     pub fn with_secret(address: SocketAddr, secret: &str) -> Self {
-        Self {
-            base: format!("http://{address}"),
-            client: client(Some(secret)),
-        }
+        Self { base: format!("http://{address}"), client: client(Some(secret)) }
     }
 
     /// GET.
@@ -75,14 +69,8 @@ impl Api {
     /// # Panics
     /// No answer comes.
     pub async fn post_raw(&self, path: &str, content_type: &str, body: impl Into<Vec<u8>>) -> Answer {
-        let request = self
-            .client
-            .post(format!("{}{path}", self.base))
-            .content_type(content_type);
-        let response = request
-            .send_body(body.into())
-            .await
-            .unwrap_or_else(|error| panic!("POST {path}: {error}"));
+        let request = self.client.post(format!("{}{path}", self.base)).content_type(content_type);
+        let response = request.send_body(body.into()).await.unwrap_or_else(|error| panic!("POST {path}: {error}"));
         read(response).await
     }
 
@@ -149,9 +137,7 @@ impl Answer {
 }
 
 fn client(secret: Option<&str>) -> awc::Client {
-    let builder = awc::Client::builder()
-        .connector(awc::Connector::new().limit(1024))
-        .timeout(TIMEOUT);
+    let builder = awc::Client::builder().connector(awc::Connector::new().limit(1024)).timeout(TIMEOUT);
     match secret {
         Some(secret) => builder.add_default_header((SECRET_HEADER, secret)).finish(),
         None => builder.finish(),
@@ -170,17 +156,8 @@ where
     S: futures_util::Stream<Item = Result<actix_web::web::Bytes, awc::error::PayloadError>>,
 {
     let (status, headers) = (response.status().as_u16(), response.headers().clone());
-    let body = response
-        .body()
-        .limit(64 << 20)
-        .await
-        .map_err(|error| error.to_string())?;
+    let body = response.body().limit(64 << 20).await.map_err(|error| error.to_string())?;
     let text = String::from_utf8_lossy(&body).into_owned();
     let json = serde_json::from_str(&text).unwrap_or(Value::Null);
-    Ok(Answer {
-        status,
-        headers,
-        text,
-        json,
-    })
+    Ok(Answer { status, headers, text, json })
 }

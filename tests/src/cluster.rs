@@ -35,9 +35,7 @@ pub struct Attempt {
 impl Cluster {
     /// Looks at the cluster on `database`.
     pub async fn on(database: &Database) -> Self {
-        Self {
-            client: database.connect().await,
-        }
+        Self { client: database.connect().await }
     }
 
     /// The session, for what only one test asks.
@@ -48,11 +46,7 @@ impl Cluster {
     /// Stores a queue, all else being default.
     pub async fn create_queue(&self, callback_url: &str) -> i64 {
         let sql = "INSERT INTO posthaste.queues (name, callback_url, method) VALUES ('queue', $1, 'POST') RETURNING id";
-        self.client
-            .query_one(sql, &[&callback_url])
-            .await
-            .expect("a queue")
-            .get(0)
+        self.client.query_one(sql, &[&callback_url]).await.expect("a queue").get(0)
     }
 
     /// Stores `count` messages, due now, in one transaction, and returns their ids.
@@ -80,11 +74,7 @@ impl Cluster {
     /// # Panics
     /// It fails, or gives something else than one row with one `bigint`.
     pub async fn number(&self, sql: &str) -> i64 {
-        self.client
-            .query_one(sql, &[])
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"))
-            .get(0)
+        self.client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
 
     /// The attempts of each of `messages`, by number.
@@ -94,11 +84,7 @@ impl Cluster {
                    ORDER BY a.message_id, a.number";
         let mut attempts: BTreeMap<i64, Vec<Attempt>> = messages.iter().map(|id| (*id, Vec::new())).collect();
         for row in self.client.query(sql, &[&messages]).await.expect("attempts") {
-            let attempt = Attempt {
-                number: row.get(1),
-                outcome: row.get(2),
-                deliverer: row.get(3),
-            };
+            let attempt = Attempt { number: row.get(1), outcome: row.get(2), deliverer: row.get(3) };
             attempts.entry(row.get(0)).or_default().push(attempt);
         }
         attempts
@@ -128,11 +114,7 @@ impl Cluster {
                    WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND objid = 2 << 16
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
                      AND classid = to_regnamespace('posthaste')::oid";
-        self.client
-            .query_opt(sql, &[])
-            .await
-            .expect("locks")
-            .map(|row| row.get(0))
+        self.client.query_opt(sql, &[]).await.expect("locks").map(|row| row.get(0))
     }
 
     /// Starts a deliverer and waits until it owns shards; tells its lock session. Not while others join or leave.
@@ -141,9 +123,7 @@ impl Cluster {
         let process = launch.start().await;
         let session = wait::until(SETTLED_WITHIN, "a deliverer joins and takes shards", async || {
             let now = self.deliverers().await;
-            now.iter()
-                .find(|(id, shards)| !before.contains_key(id) && !shards.is_empty())
-                .map(|(id, _)| *id)
+            now.iter().find(|(id, shards)| !before.contains_key(id) && !shards.is_empty()).map(|(id, _)| *id)
         })
         .await;
         (process, session)
@@ -173,10 +153,7 @@ impl Cluster {
     pub async fn wait_until_owner(&self, deadline: Duration, session: SessionId) {
         let shards = usize::try_from(self.number("SELECT count(*) FROM posthaste.shards").await).expect("a count");
         wait::eventually(deadline, "one deliverer owns every shard", async || {
-            self.deliverers()
-                .await
-                .get(&session)
-                .is_some_and(|owned| owned.len() == shards)
+            self.deliverers().await.get(&session).is_some_and(|owned| owned.len() == shards)
         })
         .await;
     }
@@ -186,10 +163,8 @@ impl Cluster {
     /// # Panics
     /// That takes longer than `deadline`.
     pub async fn wait_for_leader_other_than(&self, deadline: Duration, old: Option<SessionId>) -> SessionId {
-        wait::until(deadline, "another scheduler leads", async || {
-            self.leader().await.filter(|new| Some(*new) != old)
-        })
-        .await
+        wait::until(deadline, "another scheduler leads", async || self.leader().await.filter(|new| Some(*new) != old))
+            .await
     }
 
     /// Waits until all that has come to `ledger` is recorded as delivered at the first attempt, each message exactly once.
@@ -201,19 +176,11 @@ impl Cluster {
         let recorded = async || {
             let sql =
                 "SELECT count(*) FROM unnest($1::bigint[]) AS m(id) JOIN posthaste.pending p ON p.message_id = m.id";
-            self.client
-                .query_one(sql, &[&all])
-                .await
-                .expect("a count")
-                .get::<_, i64>(0)
-                == 0
+            self.client.query_one(sql, &[&all]).await.expect("a count").get::<_, i64>(0) == 0
         };
         wait::eventually(deadline, "all that was delivered is recorded", recorded).await;
         for (id, attempts) in self.attempts(&all).await {
-            let outcomes: Vec<_> = attempts
-                .iter()
-                .map(|attempt| (attempt.number, attempt.outcome.as_str()))
-                .collect();
+            let outcomes: Vec<_> = attempts.iter().map(|attempt| (attempt.number, attempt.outcome.as_str())).collect();
             assert_eq!(outcomes, [(1, "delivered")], "message {id}");
         }
     }

@@ -44,15 +44,8 @@ impl Database {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test_{}_{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&server.admin_url()).await;
-        admin
-            .batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}"))
-            .await
-            .expect("a new database");
-        Self {
-            url: server.url(&name),
-            admin_url: server.admin_url(),
-            name,
-        }
+        admin.batch_execute(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await.expect("a new database");
+        Self { url: server.url(&name), admin_url: server.admin_url(), name }
     }
 
     /// What a service takes as `DATABASE_URL`.
@@ -78,11 +71,7 @@ impl Database {
     /// # Panics
     /// One fails.
     pub async fn execute(&self, sql: &str) {
-        self.connect()
-            .await
-            .batch_execute(sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.connect().await.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
     /// The single number that a query gives.
@@ -90,12 +79,7 @@ impl Database {
     /// # Panics
     /// It fails, or gives something else than one row with one `bigint`.
     pub async fn number(&self, sql: &str) -> i64 {
-        let row = self
-            .connect()
-            .await
-            .query_one(sql, &[])
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        let row = self.connect().await.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         row.get(0)
     }
 }
@@ -109,9 +93,7 @@ impl Drop for Database {
             runtime.block_on(async {
                 let (client, connection) = tokio_postgres::connect(&admin_url, NoTls).await?;
                 tokio::spawn(connection);
-                client
-                    .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
-                    .await?;
+                client.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
                 anyhow::Ok(())
             })
         });
@@ -125,9 +107,7 @@ impl Drop for Database {
 /// # Panics
 /// The server does not let us in.
 pub async fn connect(url: &str) -> Client {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .unwrap_or_else(|error| panic!("{error:?}"));
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap_or_else(|error| panic!("{error:?}"));
     tokio::spawn(connection);
     client
 }
@@ -136,28 +116,14 @@ pub async fn connect(url: &str) -> Client {
 async fn make_template(server: &Server) -> String {
     let name = format!("posthaste_template_{:016x}", hash_of_migrations());
     let admin = connect(&server.admin_url()).await;
-    admin
-        .batch_execute("SELECT pg_advisory_lock(hashtext('posthaste_template'))")
-        .await
-        .expect("a lock");
-    let there = admin
-        .query_one("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", &[&name])
-        .await;
+    admin.batch_execute("SELECT pg_advisory_lock(hashtext('posthaste_template'))").await.expect("a lock");
+    let there = admin.query_one("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", &[&name]).await;
     if !there.expect("an answer").get::<_, bool>(0) {
         let unfinished = format!("{name}_unfinished");
-        admin
-            .batch_execute(&format!("DROP DATABASE IF EXISTS {unfinished}"))
-            .await
-            .expect("no unfinished template");
-        admin
-            .batch_execute(&format!("CREATE DATABASE {unfinished}"))
-            .await
-            .expect("an unfinished template");
+        admin.batch_execute(&format!("DROP DATABASE IF EXISTS {unfinished}")).await.expect("no unfinished template");
+        admin.batch_execute(&format!("CREATE DATABASE {unfinished}")).await.expect("an unfinished template");
         migrate(&server.url(&unfinished)).await;
-        admin
-            .batch_execute(&format!("ALTER DATABASE {unfinished} RENAME TO {name}"))
-            .await
-            .expect("a template");
+        admin.batch_execute(&format!("ALTER DATABASE {unfinished} RENAME TO {name}")).await.expect("a template");
     }
     name
 }
@@ -168,9 +134,7 @@ async fn make_template(server: &Server) -> String {
 /// They fail.
 pub async fn migrate(url: &str) {
     let url = url.parse().expect("a database's URL");
-    posthaste_store::migrations::migrate(&url, None)
-        .await
-        .unwrap_or_else(|error| panic!("{error}"));
+    posthaste_store::migrations::migrate(&url, None).await.unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// So that a server which outlives this process is not used with a template of other migrations.

@@ -28,20 +28,12 @@ pub struct Fault {
 impl Fault {
     /// A deliverer with one worker thread dies or freezes now.
     pub fn of_process(pid: u32) -> Self {
-        Self {
-            at: Instant::now(),
-            process: Some(pid),
-            in_flight: SLOTS,
-        }
+        Self { at: Instant::now(), process: Some(pid), in_flight: SLOTS }
     }
 
     /// Something that `deliverers` depend on breaks now.
     pub fn of_all(deliverers: usize) -> Self {
-        Self {
-            at: Instant::now(),
-            process: None,
-            in_flight: deliverers * SLOTS,
-        }
+        Self { at: Instant::now(), process: None, in_flight: deliverers * SLOTS }
     }
 
     fn explains(&self, first_arrival: Instant) -> bool {
@@ -69,15 +61,9 @@ pub async fn check_repetitions(cluster: &Cluster, ledger: &Ledger, faults: &[Fau
                 attempts[id]
             )
         };
-        let causes: Vec<usize> = (0..faults.len())
-            .filter(|number| faults[*number].explains(first))
-            .collect();
+        let causes: Vec<usize> = (0..faults.len()).filter(|number| faults[*number].explains(first)).collect();
         assert!(!causes.is_empty(), "no fault explains it. {}", story());
-        assert!(
-            arrivals.len() <= 1 + causes.len(),
-            "it came more often than faults explain. {}",
-            story()
-        );
+        assert!(arrivals.len() <= 1 + causes.len(), "it came more often than faults explain. {}", story());
         assert_eq!(attempts[id].len(), 1, "it is not recorded once. {}", story());
         for cause in causes {
             caused[cause] += 1;
@@ -86,10 +72,7 @@ pub async fn check_repetitions(cluster: &Cluster, ledger: &Ledger, faults: &[Fau
         }
     }
     for (fault, caused) in faults.iter().zip(caused) {
-        assert!(
-            caused <= fault.in_flight,
-            "{caused} messages came again because of {fault:?}"
-        );
+        assert!(caused <= fault.in_flight, "{caused} messages came again because of {fault:?}");
     }
     repeated.len()
 }

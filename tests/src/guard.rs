@@ -36,10 +36,7 @@ fn tell(verb: &str, pid: u32) {
             .stderr(Stdio::null())
             .spawn()
             .expect("a shell to guard the processes of this test");
-        Mutex::new(Guard {
-            pipe: shell.stdin.take().expect("a pipe"),
-            _shell: shell,
-        })
+        Mutex::new(Guard { pipe: shell.stdin.take().expect("a pipe"), _shell: shell })
     });
     let mut guard = guard.lock().unwrap_or_else(PoisonError::into_inner);
     writeln!(guard.pipe, "{verb} {pid}").expect("the guard reads");

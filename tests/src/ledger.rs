@@ -48,10 +48,7 @@ impl Ledger {
 
     /// One that answers as `plan` says.
     pub fn answering(plan: impl Fn(&Received) -> Answer + Send + Sync + 'static) -> Self {
-        let books = Arc::new(Books {
-            arrivals: Mutex::default(),
-            distinct: watch::Sender::new(0),
-        });
+        let books = Arc::new(Books { arrivals: Mutex::default(), distinct: watch::Sender::new(0) });
         let receiver = Receiver::start();
         let for_plan = Arc::clone(&books);
         receiver.plan(PATH, move |_, request| {
@@ -69,6 +66,11 @@ impl Ledger {
     /// The receiver itself.
     pub fn receiver(&self) -> &Receiver {
         &self.receiver
+    }
+
+    /// How many deliveries are not answered yet.
+    pub fn open(&self) -> usize {
+        self.receiver.open(PATH)
     }
 
     /// How many different messages have come.
@@ -89,11 +91,7 @@ impl Ledger {
     /// What has come more than once.
     pub fn repeated(&self) -> Arrivals {
         let arrivals = self.books.lock();
-        arrivals
-            .iter()
-            .filter(|(_, times)| times.len() > 1)
-            .map(|(id, times)| (*id, times.clone()))
-            .collect()
+        arrivals.iter().filter(|(_, times)| times.len() > 1).map(|(id, times)| (*id, times.clone())).collect()
     }
 
     /// Those of `messages` that have not come.
@@ -110,10 +108,7 @@ impl Ledger {
         let mut distinct = self.books.distinct.subscribe();
         let come = distinct.wait_for(|distinct| *distinct >= wanted);
         if tokio::time::timeout(deadline, come).await.is_err() {
-            panic!(
-                "waited {deadline:?} in vain for {wanted} messages: {} came",
-                self.distinct()
-            );
+            panic!("waited {deadline:?} in vain for {wanted} messages: {} came", self.distinct());
         }
     }
 

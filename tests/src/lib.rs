@@ -8,6 +8,7 @@
 //! - [`ledger::Ledger`]: a receiver that knows which messages came, and which more than once.
 //! - [`cluster::Cluster`]: who owns and who leads, seen from the database.
 //! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
+//! - [`ticks`]: the ticks of crons, and a check that each second has one.
 //! - [`client::Api`]: a JSON client for the API.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
@@ -33,4 +34,5 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod ticks;
 pub mod wait;

@@ -71,9 +71,7 @@ impl Attempt {
 impl Outbox {
     /// A session in `database`.
     pub async fn on(database: &Database) -> Self {
-        Self {
-            client: database.connect().await,
-        }
+        Self { client: database.connect().await }
     }
 
     /// Creates a queue that calls `url`, by POST unless `settings` say otherwise: further columns with their values as
@@ -99,10 +97,7 @@ impl Outbox {
     /// # Panics
     /// The database refuses it.
     pub async fn enqueue(&self, queue: i64, body: &str) -> i64 {
-        let row = self
-            .client
-            .query_one("SELECT posthaste.enqueue($1::bigint, body => $2)", &[&queue, &body])
-            .await;
+        let row = self.client.query_one("SELECT posthaste.enqueue($1::bigint, body => $2)", &[&queue, &body]).await;
         row.unwrap_or_else(|error| panic!("enqueue: {error:?}")).get(0)
     }
 
@@ -112,8 +107,7 @@ impl Outbox {
     /// The database refuses it.
     pub async fn enqueue_with(&self, queue: i64, arguments: &str) -> i64 {
         let comma = if arguments.is_empty() { "" } else { ", " };
-        self.number(&format!("SELECT posthaste.enqueue({queue}::bigint{comma}{arguments})"))
-            .await
+        self.number(&format!("SELECT posthaste.enqueue({queue}::bigint{comma}{arguments})")).await
     }
 
     /// Stores `count` messages in one statement, with the number of each as its body. Returns their ids in order.
@@ -132,10 +126,7 @@ impl Outbox {
     /// # Panics
     /// One fails.
     pub async fn execute(&self, sql: &str) {
-        self.client
-            .batch_execute(sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
     /// The single number that a query gives.
@@ -162,7 +153,8 @@ impl Outbox {
     /// # Panics
     /// The database does not answer.
     pub async fn attempts(&self, message: i64) -> Vec<Attempt> {
-        let sql = "SELECT number, outcome, status, error_class, error, response_headers::text, response_body, deliverer,
+        let sql =
+            "SELECT number, outcome, status, error_class, error, response_headers::text, response_body, deliverer,
                           (extract(epoch FROM started_at) * 1000000)::bigint AS started,
                           (extract(epoch FROM finished_at) * 1000000)::bigint AS finished
                      FROM posthaste.attempts WHERE message_id = $1 ORDER BY number";

@@ -33,10 +33,7 @@ impl Server {
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(|| match std::env::var("TEST_DATABASE_URL") {
-            Ok(url) if !url.is_empty() => Self {
-                kind: Kind::Given(url),
-                template: Default::default(),
-            },
+            Ok(url) if !url.is_empty() => Self { kind: Kind::Given(url), template: Default::default() },
             _ => Self::own(),
         })
     }
@@ -59,18 +56,13 @@ impl Server {
         let settings = Settings {
             folder: temporary_folder(),
             search: Search::usual(),
-            parameters: all
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                .collect(),
+            parameters: all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
             restart: Restart::ByHand,
             discard: true,
         };
         let embedded = Embedded::start(settings, &CancellationToken::new())
             .unwrap_or_else(|error| panic!("the tests need a PostgreSQL: {error}"));
-        Self {
-            kind: Kind::Embedded(embedded),
-            template: Default::default(),
-        }
+        Self { kind: Kind::Embedded(embedded), template: Default::default() }
     }
 
     /// The URL of a database on it.
@@ -184,20 +176,13 @@ fn from_proc(folder: &Path) -> Option<Found> {
 }
 
 fn from_ps() -> Vec<Found> {
-    let output = Command::new("ps")
-        .args(["-A", "-ww", "-o", "pid=,ppid=,stat=,command="])
-        .output()
-        .expect("ps");
+    let output = Command::new("ps").args(["-A", "-ww", "-o", "pid=,ppid=,stat=,command="]).output().expect("ps");
     let text = String::from_utf8_lossy(&output.stdout);
     let parse = |line: &str| {
         let (pid, rest) = line.trim_start().split_once(' ')?;
         let (parent, rest) = rest.trim_start().split_once(' ')?;
         let (state, command) = rest.trim_start().split_once(' ')?;
-        let found = Found {
-            pid: pid.parse().ok()?,
-            parent: parent.parse().ok()?,
-            command: command.to_owned(),
-        };
+        let found = Found { pid: pid.parse().ok()?, parent: parent.parse().ok()?, command: command.to_owned() };
         (!state.starts_with('Z')).then_some(found)
     };
     text.lines().filter_map(parse).collect()
@@ -225,11 +210,7 @@ fn signal(pid: u32, signal: Signal) {
 /// A folder below the temporary one that a server's user may enter, also where root runs the tests.
 pub fn temporary_folder() -> PathBuf {
     use std::os::unix::fs::PermissionsExt;
-    let folder = tempfile::Builder::new()
-        .prefix("posthaste-test-")
-        .tempdir()
-        .expect("a temporary folder")
-        .keep();
+    let folder = tempfile::Builder::new().prefix("posthaste-test-").tempdir().expect("a temporary folder").keep();
     std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("a folder of our own");
     folder
 }
@@ -238,9 +219,7 @@ pub fn temporary_folder() -> PathBuf {
 fn with_database(url: &str, database: &str) -> String {
     let (place, query) = url.split_once('?').map_or((url, ""), |(place, query)| (place, query));
     let after_scheme = place.find("://").map_or(0, |at| at + 3);
-    let end = place[after_scheme..]
-        .find('/')
-        .map_or(place.len(), |at| after_scheme + at);
+    let end = place[after_scheme..].find('/').map_or(place.len(), |at| after_scheme + at);
     let separator = if query.is_empty() { "" } else { "?" };
     format!("{}/{database}{separator}{query}", &place[..end])
 }
@@ -251,10 +230,7 @@ mod tests {
 
     #[test]
     fn replaces_the_database_of_a_url() {
-        assert_eq!(
-            with_database("postgres://u:p@h:1/a?x=y", "b"),
-            "postgres://u:p@h:1/b?x=y"
-        );
+        assert_eq!(with_database("postgres://u:p@h:1/a?x=y", "b"), "postgres://u:p@h:1/b?x=y");
         assert_eq!(with_database("postgres://h", "b"), "postgres://h/b");
     }
 }

@@ -43,18 +43,12 @@ fn build() -> PathBuf {
     let folder = test.ancestors().nth(2).expect("the build folder").to_owned();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
     let mut command = Command::new(cargo);
-    command
-        .args(["build", "--workspace", "--bins"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
+    command.args(["build", "--workspace", "--bins"]).current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."));
     if folder.file_name().is_some_and(|profile| profile != "debug") {
         command.arg("--profile").arg(folder.file_name().unwrap_or_default());
     }
     let output = command.stdin(Stdio::null()).output().expect("cargo");
-    assert!(
-        output.status.success(),
-        "cargo build: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "cargo build: {}", String::from_utf8_lossy(&output.stderr));
     folder
 }
 
@@ -70,12 +64,7 @@ pub struct Launch {
 impl Launch {
     /// A binary with nothing but `PATH` and `HOME` in its environment.
     pub fn new(program: &str) -> Self {
-        Self {
-            program: program.to_owned(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            port: None,
-        }
+        Self { program: program.to_owned(), arguments: Vec::new(), environment: Vec::new(), port: None }
     }
 
     /// `posthaste-api` on a database.
@@ -90,10 +79,7 @@ impl Launch {
 
     /// `posthaste-deliverer` on a database; it may call receivers on this machine.
     pub fn deliverer(database: &Database) -> Self {
-        Self::new("posthaste-deliverer")
-            .on(database)
-            .env("EGRESS_ALLOW", "127.0.0.0/8")
-            .env("WORKERS", "1")
+        Self::new("posthaste-deliverer").on(database).env("EGRESS_ALLOW", "127.0.0.0/8").env("WORKERS", "1")
     }
 
     /// `posthaste dev` on a database.
@@ -148,26 +134,15 @@ impl Launch {
         let program = binary(&self.program);
         let output = Output::new();
         let mut command = Command::new(&program);
-        command
-            .env_clear()
-            .args(&self.arguments)
-            .current_dir("/")
-            .stdin(Stdio::null());
+        command.env_clear().args(&self.arguments).current_dir("/").stdin(Stdio::null());
         command.stdout(output.file("stdout")).stderr(output.file("stderr"));
         for name in ["PATH", "HOME"] {
             command.envs(std::env::var_os(name).map(|value| (name, value)));
         }
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
-        let child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         guard::watch(child.id());
-        Process {
-            launch: self,
-            child,
-            ended: None,
-            output,
-        }
+        Process { launch: self, child, ended: None, output }
     }
 
     /// Runs it to its end.
@@ -177,11 +152,7 @@ impl Launch {
     pub async fn run(self, deadline: Duration) -> Ended {
         let mut process = self.spawn();
         let status = process.wait(deadline).await;
-        Ended {
-            status,
-            stdout: process.stdout(),
-            stderr: process.stderr(),
-        }
+        Ended { status, stdout: process.stdout(), stderr: process.stderr() }
     }
 }
 
@@ -343,12 +314,7 @@ impl Drop for Process {
                 let lines: Vec<_> = text.lines().collect();
                 let shown = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
                 if !shown.is_empty() {
-                    eprintln!(
-                        "---- {} ({}) {stream}:\n{}",
-                        self.launch.program,
-                        self.child.id(),
-                        shown.join("\n")
-                    );
+                    eprintln!("---- {} ({}) {stream}:\n{}", self.launch.program, self.child.id(), shown.join("\n"));
                 }
             }
         }
@@ -364,14 +330,8 @@ struct Output {
 
 impl Output {
     fn new() -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("posthaste-test-output-")
-            .tempdir()
-            .expect("a temporary folder");
-        Self {
-            folder,
-            before: [("stdout", String::new()), ("stderr", String::new())],
-        }
+        let folder = tempfile::Builder::new().prefix("posthaste-test-output-").tempdir().expect("a temporary folder");
+        Self { folder, before: [("stdout", String::new()), ("stderr", String::new())] }
     }
 
     fn file(&self, stream: &str) -> File {
@@ -379,11 +339,7 @@ impl Output {
     }
 
     fn read(&self, stream: &str) -> String {
-        let before = self
-            .before
-            .iter()
-            .find(|(name, _)| *name == stream)
-            .map_or("", |(_, text)| text);
+        let before = self.before.iter().find(|(name, _)| *name == stream).map_or("", |(_, text)| text);
         let now = std::fs::read(self.folder.path().join(stream)).unwrap_or_default();
         format!("{before}{}", String::from_utf8_lossy(&now))
     }

@@ -42,10 +42,7 @@ pub struct Received {
 impl Received {
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body as text.
@@ -94,37 +91,22 @@ impl Answer {
     /// An empty answer with this status.
     pub fn status(status: u16) -> Self {
         let ending = Ending::Whole;
-        Self {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            delay: Duration::ZERO,
-            ending,
-        }
+        Self { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO, ending }
     }
 
     /// 200 after a while.
     pub fn after(delay: Duration) -> Self {
-        Self {
-            delay,
-            ..Self::status(200)
-        }
+        Self { delay, ..Self::status(200) }
     }
 
     /// No answer at all; the connection stays open.
     pub fn hang() -> Self {
-        Self {
-            ending: Ending::Hang,
-            ..Self::status(200)
-        }
+        Self { ending: Ending::Hang, ..Self::status(200) }
     }
 
     /// The connection is closed without an answer.
     pub fn close() -> Self {
-        Self {
-            ending: Ending::Close,
-            ..Self::status(200)
-        }
+        Self { ending: Ending::Close, ..Self::status(200) }
     }
 
     /// Adds a header.
@@ -179,21 +161,14 @@ impl Receiver {
     /// It cannot listen.
     pub fn start() -> Self {
         let port = Port::lease();
-        let shared = Arc::new(Shared {
-            state: Mutex::default(),
-            count: watch::Sender::new(0),
-            stop: Notify::new(),
-        });
+        let shared = Arc::new(Shared { state: Mutex::default(), count: watch::Sender::new(0), stop: Notify::new() });
         let listener = std::net::TcpListener::bind(port.address()).expect("the receiver's port");
         listener.set_nonblocking(true).expect("a listener that does not block");
         let for_thread = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("receiver".to_owned())
             .spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread()
-                    .enable_all()
-                    .build()
-                    .expect("a runtime");
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
                 runtime.block_on(serve(listener, for_thread));
             })
             .expect("a thread");
@@ -228,12 +203,7 @@ impl Receiver {
     /// What has come to `path` (without its query).
     pub fn requests_to(&self, path: &str) -> Vec<Received> {
         let state = self.shared.lock();
-        state
-            .requests
-            .iter()
-            .filter(|request| path_of(&request.path) == path)
-            .cloned()
-            .collect()
+        state.requests.iter().filter(|request| path_of(&request.path) == path).cloned().collect()
     }
 
     /// How many have come.
@@ -290,10 +260,7 @@ impl Receiver {
             Err(_) => {
                 let requests = self.requests();
                 let last = &requests[requests.len().saturating_sub(5)..];
-                panic!(
-                    "waited {deadline:?} in vain: {what}; {} requests came, the last: {last:#?}",
-                    requests.len()
-                );
+                panic!("waited {deadline:?} in vain: {what}; {} requests came, the last: {last:#?}", requests.len());
             }
         }
     }
@@ -342,9 +309,7 @@ async fn talk(stream: TcpStream, shared: Arc<Shared>) {
     let _ = stream.set_nodelay(true);
     let service = service_fn(|request| respond(request, Arc::clone(&shared)));
     // A sender that goes away is nothing to fail for.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Counts a request as open until it is dropped, also when its connection is cut.
@@ -374,26 +339,14 @@ type Body = Either<Full<Bytes>, http_body_util::combinators::UnsyncBoxBody<Bytes
 async fn respond(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Result<hyper::Response<Body>, String> {
     let (at, time) = (Instant::now(), SystemTime::now());
     let (head, body) = request.into_parts();
-    let body = body
-        .collect()
-        .await
-        .map_err(|error| error.to_string())?
-        .to_bytes()
-        .to_vec();
+    let body = body.collect().await.map_err(|error| error.to_string())?.to_bytes().to_vec();
     let headers = head
         .headers
         .iter()
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
-    let received = Received {
-        at,
-        time,
-        method: head.method.to_string(),
-        path,
-        headers,
-        body,
-    };
+    let received = Received { at, time, method: head.method.to_string(), path, headers, body };
     let (answer, _open) = record(&shared, received);
 
     tokio::time::sleep(answer.delay).await;

@@ -1,11 +1,6 @@
 //! The embedded server: found, started as root or not, kept over crashes.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -57,21 +52,13 @@ async fn keeps_its_data_and_its_port_between_runs() {
     let home = Home::new();
     let first = home.start();
     let (port, pid) = (first.port(), first.pid().unwrap());
-    connect(&first.url(NAME))
-        .await
-        .batch_execute("CREATE TABLE kept AS SELECT 42 AS number")
-        .await
-        .unwrap();
+    connect(&first.url(NAME)).await.batch_execute("CREATE TABLE kept AS SELECT 42 AS number").await.unwrap();
     first.stop();
     assert!(!exists(pid));
 
     let second = home.start();
     assert_eq!(second.port(), port);
-    let row = connect(&second.url(NAME))
-        .await
-        .query_one("SELECT number FROM kept", &[])
-        .await
-        .unwrap();
+    let row = connect(&second.url(NAME)).await.query_one("SELECT number FROM kept", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 42);
 }
 
@@ -83,17 +70,11 @@ async fn asks_for_the_password_on_tcp_and_loses_no_commit() {
     let (user, rest) = url.split_once("@").unwrap();
     let without = format!("{}:wrong@{rest}", user.rsplit_once(':').unwrap().0);
     let error = tokio_postgres::connect(&without, NoTls).await.err().expect("no entry");
-    assert!(
-        error.as_db_error().is_some_and(|error| error.code().code() == "28P01"),
-        "{error:?}"
-    );
+    assert!(error.as_db_error().is_some_and(|error| error.code().code() == "28P01"), "{error:?}");
 
     let client = connect(&url).await;
     for setting in ["fsync", "full_page_writes", "synchronous_commit"] {
-        let row = client
-            .query_one("SELECT current_setting($1)", &[&setting])
-            .await
-            .unwrap();
+        let row = client.query_one("SELECT current_setting($1)", &[&setting]).await.unwrap();
         assert_eq!(row.get::<_, &str>(0), "on", "{setting}");
     }
 }
@@ -102,24 +83,13 @@ async fn asks_for_the_password_on_tcp_and_loses_no_commit() {
 async fn a_server_that_dies_is_started_again_on_the_same_port() {
     let home = Home::new();
     let server = home.start();
-    connect(&server.url(NAME))
-        .await
-        .batch_execute("CREATE TABLE kept AS SELECT 42 AS number")
-        .await
-        .unwrap();
+    connect(&server.url(NAME)).await.batch_execute("CREATE TABLE kept AS SELECT 42 AS number").await.unwrap();
     let before = server.pid().unwrap();
     sigkill(before);
 
-    wait::eventually(SOON, "another server", async || {
-        server.pid().is_some_and(|pid| pid != before)
-    })
-    .await;
+    wait::eventually(SOON, "another server", async || server.pid().is_some_and(|pid| pid != before)).await;
 
-    let row = connect(&server.url(NAME))
-        .await
-        .query_one("SELECT number FROM kept", &[])
-        .await
-        .unwrap();
+    let row = connect(&server.url(NAME)).await.query_one("SELECT number FROM kept", &[]).await.unwrap();
     assert_eq!(row.get::<_, i32>(0), 42);
 }
 
@@ -139,14 +109,8 @@ fn a_pid_file_that_names_a_stranger_does_not_keep_it_from_starting() {
     // As after a power cut, or in a new container: process ids start again, and this one is taken, by us.
     let file = home.0.join("cluster/postmaster.pid");
     let us = std::process::id();
-    std::fs::write(
-        &file,
-        format!(
-            "{us}\n{}\n1\n5432\n\n127.0.0.1\n 1 1\nready\n",
-            home.0.join("cluster").display()
-        ),
-    )
-    .unwrap();
+    std::fs::write(&file, format!("{us}\n{}\n1\n5432\n\n127.0.0.1\n 1 1\nready\n", home.0.join("cluster").display()))
+        .unwrap();
     give_like(&file, &home.0.join("cluster"));
     home.start();
 }
@@ -160,24 +124,11 @@ fn give_like(file: &Path, model: &Path) {
 #[test]
 fn without_any_server_it_says_what_to_install() {
     let home = Home::new();
-    let nowhere = Search {
-        places: vec![home.0.join("bin")],
-        allow_download: false,
-    };
-    let error = start(Settings {
-        search: nowhere,
-        ..home.settings()
-    })
-    .unwrap_err();
+    let nowhere = Search { places: vec![home.0.join("bin")], allow_download: false };
+    let error = start(Settings { search: nowhere, ..home.settings() }).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, EmbeddedError::NoBinaries(_)), "{error:?}");
-    for wanted in [
-        "apt-get install postgresql",
-        "dnf install",
-        "brew install",
-        "DATABASE_URL",
-        "POSTGRES_BIN",
-    ] {
+    for wanted in ["apt-get install postgresql", "dnf install", "brew install", "DATABASE_URL", "POSTGRES_BIN"] {
         assert!(text.contains(wanted), "{wanted} in {text}");
     }
     assert!(text.contains(&home.0.join("bin").display().to_string()), "{text}");
@@ -193,21 +144,11 @@ fn a_folder_of_another_major_version_is_refused_and_left_alone() {
 
     let mut search = Search::usual();
     search.allow_download = false;
-    let error = start(Settings {
-        search,
-        ..home.settings()
-    })
-    .unwrap_err();
+    let error = start(Settings { search, ..home.settings() }).unwrap_err();
 
-    assert!(
-        matches!(error, EmbeddedError::OtherVersion { cluster: 13, .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, EmbeddedError::OtherVersion { cluster: 13, .. }), "{error:?}");
     let text = error.to_string();
-    assert!(
-        text.contains("PostgreSQL 13") && text.contains(&home.0.display().to_string()),
-        "{text}"
-    );
+    assert!(text.contains("PostgreSQL 13") && text.contains(&home.0.display().to_string()), "{text}");
     const { assert!(OLDEST_MAJOR > 13, "no search finds a 13") };
     std::fs::write(&file, theirs).unwrap();
     home.start();
@@ -217,11 +158,7 @@ fn a_folder_of_another_major_version_is_refused_and_left_alone() {
 fn a_server_that_cannot_start_shows_the_end_of_its_log() {
     let home = Home::new();
     let parameters = vec![("shared_buffers".to_owned(), "nonsense".to_owned())];
-    let error = start(Settings {
-        parameters,
-        ..home.settings()
-    })
-    .unwrap_err();
+    let error = start(Settings { parameters, ..home.settings() }).unwrap_err();
     assert!(matches!(error, EmbeddedError::NotStarted { .. }), "{error:?}");
     assert!(error.to_string().contains("nonsense"), "{error}");
     // Nothing is left that a corrected start would stumble over.
@@ -231,11 +168,7 @@ fn a_server_that_cannot_start_shows_the_end_of_its_log() {
 #[test]
 fn what_is_to_be_discarded_is() {
     let home = Home::new();
-    let server = start(Settings {
-        discard: true,
-        ..home.settings()
-    })
-    .unwrap();
+    let server = start(Settings { discard: true, ..home.settings() }).unwrap();
     let pid = server.pid().unwrap();
     server.stop();
     assert!(!exists(pid));

@@ -30,6 +30,12 @@ const LONG: Duration = Duration::from_secs(60);
 /// A stop waits for what is being delivered.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
+/// Waits until deliveries are well under way and many unanswered; tells how many.
+async fn wait_until_much_is_in_flight(ledger: &Ledger) -> usize {
+    ledger.wait_for(LONG, 600).await;
+    wait::until(LONG, "much is in flight", async || Some(ledger.open()).filter(|open| *open >= 200)).await
+}
+
 #[actix_rt::test]
 async fn a_stopped_deliverer_hands_over_without_a_repetition() {
     let _alone = ALONE.lock().await;
@@ -42,17 +48,12 @@ async fn a_stopped_deliverer_hands_over_without_a_repetition() {
     cluster.wait_until_shared(LONG, 2).await;
 
     let messages = cluster.enqueue(queue, 4000).await;
-    ledger.wait_for(LONG, 600).await;
-    let in_flight = ledger.receiver().open("/hook");
-    assert!(in_flight > 100, "only {in_flight} in flight: this tests nothing");
+    let in_flight = wait_until_much_is_in_flight(&ledger).await;
     let asked = Instant::now();
     leaving.sigterm();
     cluster.wait_until_owner(LONG, heir).await;
     let taken = asked.elapsed();
-    assert!(
-        ledger.distinct() < messages.len(),
-        "all was delivered before: this tests nothing"
-    );
+    assert!(ledger.distinct() < messages.len(), "all was delivered before: this tests nothing");
     let status = leaving.wait(STOPPED_WITHIN).await;
     eprintln!(
         "stop with {in_flight} open: all shards at the heir after {taken:?}, the process ended after {:?}",
@@ -104,11 +105,7 @@ async fn from_one_to_three_deliverers_and_back_without_a_repetition() {
 
     ledger.wait_for_all(LONG, &messages).await;
     cluster.check_each_recorded_once(LONG, &ledger).await;
-    eprintln!(
-        "1 → 3 → 1 under load: {} messages, {} came again",
-        messages.len(),
-        ledger.repeated().len()
-    );
+    eprintln!("1 → 3 → 1 under load: {} messages, {} came again", messages.len(), ledger.repeated().len());
     assert!(ledger.repeated().is_empty(), "{:?}", ledger.repeated());
     assert_eq!(ledger.distinct(), messages.len());
 }
@@ -182,23 +179,17 @@ async fn a_killed_deliverer_is_replaced_at_once() {
     cluster.wait_until_shared(LONG, 2).await;
 
     let messages = cluster.enqueue(queue, 4000).await;
-    ledger.wait_for(LONG, 600).await;
+    wait_until_much_is_in_flight(&ledger).await;
     let fault = Fault::of_process(killed.pid());
     killed.sigkill().await;
     cluster.wait_until_owner(LONG, heir).await;
     let taken = fault.at.elapsed();
-    assert!(
-        ledger.distinct() < messages.len(),
-        "all was delivered before: this tests nothing"
-    );
+    assert!(ledger.distinct() < messages.len(), "all was delivered before: this tests nothing");
 
     ledger.wait_for_all(LONG, &messages).await;
     cluster.check_each_recorded_once(LONG, &ledger).await;
     let repeated = check_repetitions(&cluster, &ledger, &[fault]).await;
-    eprintln!(
-        "SIGKILL: all shards at the heir after {taken:?}; {repeated} of {} messages came again",
-        messages.len()
-    );
+    eprintln!("SIGKILL: all shards at the heir after {taken:?}; {repeated} of {} messages came again", messages.len());
     assert!(taken < Duration::from_secs(5), "{taken:?}");
 }
 
@@ -215,7 +206,7 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
 
     // So much that the frozen one has a full window in memory, and that there is work left when it thaws.
     let messages = cluster.enqueue(queue, 16_000).await;
-    ledger.wait_for(LONG, 600).await;
+    wait_until_much_is_in_flight(&ledger).await;
     let fault = Fault::of_process(frozen.pid());
     frozen.sigstop();
     cluster.wait_until_owner(LONG, heir).await;
@@ -226,10 +217,7 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
     // What it had in flight is the oldest of what its shards have: the heir has begun with that.
     ledger.wait_for(LONG, ledger.distinct() + 1000).await;
     let left = messages.len() - ledger.distinct();
-    assert!(
-        left > 1000,
-        "only {left} messages are left when it thaws: this tests nothing"
-    );
+    assert!(left > 1000, "only {left} messages are left when it thaws: this tests nothing");
     let thawed = Instant::now();
     frozen.sigcont();
     cluster.wait_until_shared(LONG, 2).await;
@@ -256,10 +244,7 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
         ledger.wait_for_all(LONG, &more).await;
         cluster.check_each_recorded_once(LONG, &ledger).await;
         let attempts = cluster.attempts(&more).await;
-        attempts
-            .values()
-            .flatten()
-            .any(|attempt| made_by(attempt, frozen.pid()))
+        attempts.values().flatten().any(|attempt| made_by(attempt, frozen.pid()))
     })
     .await;
 }

@@ -1,11 +1,6 @@
 //! What the harness promises to the other tests.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
@@ -46,9 +41,7 @@ async fn no_server_outlives_a_test_process_that_is_killed() {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(victim.stdout.take().unwrap()).lines();
-    let line = lines
-        .find_map(|line| line.unwrap().split_once("server ").map(|(_, rest)| rest.to_owned()))
-        .unwrap();
+    let line = lines.find_map(|line| line.unwrap().split_once("server ").map(|(_, rest)| rest.to_owned())).unwrap();
     let (pid, folder) = line.split_once(' ').unwrap();
     let pid = pid.parse().unwrap();
     assert!(exists(pid));
@@ -57,17 +50,13 @@ async fn no_server_outlives_a_test_process_that_is_killed() {
     victim.wait().unwrap();
 
     wait::eventually(SOON, "its server is gone", async || !exists(pid)).await;
-    wait::eventually(SOON, "its folder is gone", async || {
-        !std::path::Path::new(folder).exists()
-    })
-    .await;
+    wait::eventually(SOON, "its folder is gone", async || !std::path::Path::new(folder).exists()).await;
 }
 
 #[actix_rt::test]
 async fn a_database_is_migrated_empty_and_the_tests_own() {
     let (one, other) = (Database::new().await, Database::new().await);
-    one.execute("INSERT INTO posthaste.queues (name, callback_url, method) VALUES ('q', 'http://x/', 'POST')")
-        .await;
+    one.execute("INSERT INTO posthaste.queues (name, callback_url, method) VALUES ('q', 'http://x/', 'POST')").await;
     assert_eq!(one.number("SELECT count(*) FROM posthaste.queues").await, 1);
     assert_eq!(other.number("SELECT count(*) FROM posthaste.queues").await, 0);
 
@@ -91,10 +80,7 @@ async fn a_server_of_ones_own_can_be_killed_and_frozen() {
     let client = database.connect().await;
     server.sigstop();
     let asked = client.query_one("SELECT 1", &[]);
-    assert!(
-        tokio::time::timeout(Duration::from_millis(300), asked).await.is_err(),
-        "nobody answers"
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(300), asked).await.is_err(), "nobody answers");
     server.sigcont();
     assert_eq!(client.query_one("SELECT 1", &[]).await.unwrap().get::<_, i32>(0), 1);
 }
@@ -103,15 +89,8 @@ async fn a_server_of_ones_own_can_be_killed_and_frozen() {
 async fn a_receiver_records_what_comes_and_answers_as_planned() {
     let receiver = Receiver::start();
     let api = Api::at(receiver.address());
-    receiver.plan("/flaky", |earlier, _| {
-        Answer::status(if earlier == 0 { 503 } else { 204 })
-    });
-    receiver.answer(
-        "/slow",
-        Answer::after(Duration::from_millis(200))
-            .header("x-answer", "late")
-            .body("at last"),
-    );
+    receiver.plan("/flaky", |earlier, _| Answer::status(if earlier == 0 { 503 } else { 204 }));
+    receiver.answer("/slow", Answer::after(Duration::from_millis(200)).header("x-answer", "late").body("at last"));
     receiver.answer("/closed", Answer::close());
     receiver.answer("/hung", Answer::hang());
 
@@ -120,13 +99,7 @@ async fn a_receiver_records_what_comes_and_answers_as_planned() {
     let started = Instant::now();
     let slow = api.get("/slow").await;
     assert!(started.elapsed() >= Duration::from_millis(200));
-    assert_eq!(
-        (
-            slow.text.as_str(),
-            slow.headers.get("x-answer").unwrap().to_str().unwrap()
-        ),
-        ("at last", "late")
-    );
+    assert_eq!((slow.text.as_str(), slow.headers.get("x-answer").unwrap().to_str().unwrap()), ("at last", "late"));
     assert!(api.try_send(awc::http::Method::GET, "/closed", None).await.is_err());
     let hung = actix_rt::spawn({
         let api = api.clone();
@@ -139,16 +112,11 @@ async fn a_receiver_records_what_comes_and_answers_as_planned() {
 
     let flaky = receiver.requests_to("/flaky");
     assert_eq!(flaky.len(), 2);
-    assert_eq!(
-        (flaky[0].method.as_str(), flaky[0].path.as_str()),
-        ("POST", "/flaky?a=b")
-    );
+    assert_eq!((flaky[0].method.as_str(), flaky[0].path.as_str()), ("POST", "/flaky?a=b"));
     assert_eq!(flaky[0].header("content-type"), Some("application/json"));
     assert_eq!(flaky[0].json(), json!({"id": 1}));
     assert_eq!(
-        receiver
-            .tally(|request| request.path.contains("flaky").then(|| request.json()["id"].as_i64()))
-            .len(),
+        receiver.tally(|request| request.path.contains("flaky").then(|| request.json()["id"].as_i64())).len(),
         1
     );
     assert_eq!(receiver.count(), 5);

@@ -1,11 +1,6 @@
 //! The schema: made, taken back and made again; made by many at once; too new, too old, or another one.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 
@@ -69,11 +64,7 @@ async fn up_down_up_gives_the_same_and_down_leaves_nothing() {
     let url = database.url().parse().unwrap();
     let reverted = posthaste_store::migrations::revert_all(&url).await.unwrap();
     assert!(!reverted.is_empty());
-    let left: Vec<_> = catalog(&database)
-        .await
-        .into_iter()
-        .filter(|line| is_ours(line))
-        .collect();
+    let left: Vec<_> = catalog(&database).await.into_iter().filter(|line| is_ours(line)).collect();
     assert_eq!(left, Vec::<String>::new());
 
     migrate(database.url()).await;
@@ -84,12 +75,7 @@ async fn up_down_up_gives_the_same_and_down_leaves_nothing() {
 #[actix_rt::test]
 async fn many_migrate_an_empty_database_at_once() {
     let database = Database::empty().await;
-    let launch = || {
-        Launch::new("posthaste")
-            .argument("migrate")
-            .env("DATABASE_URL", database.url())
-            .run(SOON)
-    };
+    let launch = || Launch::new("posthaste").argument("migrate").env("DATABASE_URL", database.url()).run(SOON);
     let (a, b, c) = futures_util::join!(launch(), launch(), launch());
 
     let mut applied = 0;
@@ -117,9 +103,7 @@ async fn services_do_not_start_without_the_schema() {
 #[actix_rt::test]
 async fn nothing_starts_on_a_schema_that_is_too_new_and_all_on_one_that_is_compatible() {
     let database = Database::new().await;
-    database
-        .execute("UPDATE posthaste.schema_info SET version = 999, compatible_from = 998")
-        .await;
+    database.execute("UPDATE posthaste.schema_info SET version = 999, compatible_from = 998").await;
     for service in SERVICES {
         let ended = Launch::new(service).on(&database).run(SOON).await;
         assert_fails(&ended, 1, "schema version 999");
@@ -129,18 +113,11 @@ async fn nothing_starts_on_a_schema_that_is_too_new_and_all_on_one_that_is_compa
         assert_fails(&ended, 1, "schema version 999");
     }
 
-    database
-        .execute("UPDATE posthaste.schema_info SET compatible_from = 1")
-        .await;
+    database.execute("UPDATE posthaste.schema_info SET compatible_from = 1").await;
     for service in SERVICES {
         let mut process = Launch::new(service).on(&database).start().await;
         process.sigterm();
-        assert_eq!(
-            process.wait(SOON).await.code(),
-            Some(0),
-            "{service}: {}",
-            process.stderr()
-        );
+        assert_eq!(process.wait(SOON).await.code(), Some(0), "{service}: {}", process.stderr());
     }
 }
 

@@ -1,11 +1,6 @@
 //! The SQL outbox: `posthaste.enqueue` in a transaction of the application.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -36,15 +31,8 @@ impl Setup {
         let queue = json!({"name": "orders", "callbackUrl": receiver.url("/orders"), "method": "POST"});
         assert_eq!(process.api().create_queue(&queue).await, "1");
         let sql = database.connect().await;
-        sql.batch_execute("CREATE TABLE orders (id bigint PRIMARY KEY)")
-            .await
-            .unwrap();
-        Self {
-            receiver,
-            sql,
-            _process: process,
-            database,
-        }
+        sql.batch_execute("CREATE TABLE orders (id bigint PRIMARY KEY)").await.unwrap();
+        Self { receiver, sql, _process: process, database }
     }
 
     /// The request with this body.
@@ -58,10 +46,7 @@ impl Setup {
 /// Messages and what is still to be done for them.
 async fn stored(database: &Database) -> (i64, i64) {
     let messages = database.number("SELECT count(*) FROM posthaste.messages").await;
-    (
-        messages,
-        database.number("SELECT count(*) FROM posthaste.pending").await,
-    )
+    (messages, database.number("SELECT count(*) FROM posthaste.pending").await)
 }
 
 #[actix_rt::test]
@@ -71,16 +56,8 @@ async fn what_commits_is_delivered_within_250_ms() {
     for n in 0..15_i64 {
         let body = format!("order {n}");
         setup.sql.batch_execute("BEGIN").await.unwrap();
-        setup
-            .sql
-            .execute("INSERT INTO orders VALUES ($1)", &[&n])
-            .await
-            .unwrap();
-        setup
-            .sql
-            .query_one("SELECT posthaste.enqueue('orders', $1)", &[&body])
-            .await
-            .unwrap();
+        setup.sql.execute("INSERT INTO orders VALUES ($1)", &[&n]).await.unwrap();
+        setup.sql.query_one("SELECT posthaste.enqueue('orders', $1)", &[&body]).await.unwrap();
         let committed = Instant::now();
         setup.sql.batch_execute("COMMIT").await.unwrap();
         waits.push(setup.arrival(&body).await.at.saturating_duration_since(committed));
@@ -95,29 +72,18 @@ async fn what_commits_is_delivered_within_250_ms() {
 async fn what_is_rolled_back_is_neither_stored_nor_delivered() {
     let setup = Setup::new().await;
     let message = "SELECT posthaste.enqueue('orders', 'rolled back')";
-    setup
-        .sql
-        .batch_execute("BEGIN; INSERT INTO orders VALUES (1)")
-        .await
-        .unwrap();
+    setup.sql.batch_execute("BEGIN; INSERT INTO orders VALUES (1)").await.unwrap();
     setup.sql.batch_execute(message).await.unwrap();
     setup.sql.batch_execute("ROLLBACK").await.unwrap();
     // To a savepoint only.
     setup.sql.batch_execute("BEGIN; SAVEPOINT before").await.unwrap();
     setup.sql.batch_execute(message).await.unwrap();
     setup.sql.batch_execute("ROLLBACK TO before").await.unwrap();
-    setup
-        .sql
-        .batch_execute("SELECT posthaste.enqueue(1, 'committed')")
-        .await
-        .unwrap();
+    setup.sql.batch_execute("SELECT posthaste.enqueue(1, 'committed')").await.unwrap();
     setup.sql.batch_execute("COMMIT").await.unwrap();
 
     setup.arrival("committed").await;
-    wait::eventually(SOON, "nothing is left to do", async || {
-        stored(&setup.database).await == (1, 0)
-    })
-    .await;
+    wait::eventually(SOON, "nothing is left to do", async || stored(&setup.database).await == (1, 0)).await;
     assert_eq!(setup.receiver.count(), 1);
 }
 
@@ -127,9 +93,7 @@ async fn a_transaction_that_commits_after_thousands_of_later_messages_is_not_ove
     const LATER: usize = 2000;
     let setup = Setup::new().await;
     let late = setup.database.connect().await;
-    late.batch_execute("BEGIN; SELECT posthaste.enqueue('orders', 'late')")
-        .await
-        .unwrap();
+    late.batch_execute("BEGIN; SELECT posthaste.enqueue('orders', 'late')").await.unwrap();
     let opened = Instant::now();
 
     let mut later = 0;
@@ -137,10 +101,7 @@ async fn a_transaction_that_commits_after_thousands_of_later_messages_is_not_ove
         let insert = "SELECT posthaste.enqueue('orders', 'later ' || n) FROM generate_series(1, 100) AS n";
         setup.sql.batch_execute(insert).await.unwrap();
         later += 100;
-        wait::eventually(SOON, "the later messages are delivered", async || {
-            setup.receiver.count() >= later
-        })
-        .await;
+        wait::eventually(SOON, "the later messages are delivered", async || setup.receiver.count() >= later).await;
     }
     assert_eq!(setup.receiver.count(), later, "each once, and the late one not yet");
 
@@ -159,64 +120,25 @@ async fn what_cannot_be_sent_is_refused_with_a_clear_error() {
     setup.database.execute(twice).await;
     let invalid = SqlState::INVALID_PARAMETER_VALUE;
     for (arguments, code, says) in [
-        (
-            "'ordres', 'x'",
-            SqlState::UNDEFINED_OBJECT,
-            "there is no queue named 'ordres'",
-        ),
+        ("'ordres', 'x'", SqlState::UNDEFINED_OBJECT, "there is no queue named 'ordres'"),
         ("99, 'x'", SqlState::UNDEFINED_OBJECT, "there is no queue with id 99"),
         ("NULL::bigint", SqlState::UNDEFINED_OBJECT, "there is no queue"),
         ("NULL::text", SqlState::UNDEFINED_OBJECT, "there is no queue"),
-        (
-            "'twice', 'x'",
-            SqlState::AMBIGUOUS_ALIAS,
-            "2 queues are named 'twice'; use the id",
-        ),
+        ("'twice', 'x'", SqlState::AMBIGUOUS_ALIAS, "2 queues are named 'twice'; use the id"),
         ("1, headers => '[]'", invalid.clone(), "headers must be a JSON object"),
-        (
-            "1, headers => '\"x-a: 1\"'",
-            invalid.clone(),
-            "headers must be a JSON object",
-        ),
-        (
-            "1, headers => '{\"x\": null}'",
-            invalid.clone(),
-            "headers must map header names to strings",
-        ),
-        (
-            "1, headers => '{\"x\": {}}'",
-            invalid.clone(),
-            "headers must map header names to strings",
-        ),
-        (
-            "1, headers => '{\"x y\": \"1\"}'",
-            invalid.clone(),
-            "headers must map header names to strings",
-        ),
-        (
-            "1, headers => '{\"x\": \"1\\r\\ny: 2\"}'",
-            invalid.clone(),
-            "headers must map header names to strings",
-        ),
-        (
-            "1, body => 'x', body_binary => 'x'",
-            invalid.clone(),
-            "give body or body_binary, not both",
-        ),
+        ("1, headers => '\"x-a: 1\"'", invalid.clone(), "headers must be a JSON object"),
+        ("1, headers => '{\"x\": null}'", invalid.clone(), "headers must map header names to strings"),
+        ("1, headers => '{\"x\": {}}'", invalid.clone(), "headers must map header names to strings"),
+        ("1, headers => '{\"x y\": \"1\"}'", invalid.clone(), "headers must map header names to strings"),
+        ("1, headers => '{\"x\": \"1\\r\\ny: 2\"}'", invalid.clone(), "headers must map header names to strings"),
+        ("1, body => 'x', body_binary => 'x'", invalid.clone(), "give body or body_binary, not both"),
         ("1, at => 'infinity'", invalid.clone(), "at must be a finite time"),
     ] {
-        let error = setup
-            .sql
-            .batch_execute(&format!("SELECT posthaste.enqueue({arguments})"))
-            .await
-            .unwrap_err();
+        let error = setup.sql.batch_execute(&format!("SELECT posthaste.enqueue({arguments})")).await.unwrap_err();
         let error = error.as_db_error().unwrap_or_else(|| panic!("{arguments}: {error}"));
         assert_eq!(error.code(), &code, "{arguments}: {error}");
         let message = error.message();
-        assert!(
-            message.starts_with("posthaste: ") && message.contains(says),
-            "{arguments}: {message}"
-        );
+        assert!(message.starts_with("posthaste: ") && message.contains(says), "{arguments}: {message}");
     }
     assert_eq!(stored(&setup.database).await, (0, 0));
 }
@@ -227,11 +149,7 @@ async fn a_time_to_come_is_honoured() {
     let sql = "SELECT at, posthaste.enqueue('orders', 'in a while', at => at) \
                FROM (SELECT clock_timestamp() + interval '1500 milliseconds' AS at) AS time";
     let row = setup.sql.query_one(sql, &[]).await.unwrap();
-    setup
-        .sql
-        .batch_execute("SELECT posthaste.enqueue('orders', 'at once')")
-        .await
-        .unwrap();
+    setup.sql.batch_execute("SELECT posthaste.enqueue('orders', 'at once')").await.unwrap();
 
     setup.arrival("at once").await;
     let came = setup.arrival("in a while").await;
@@ -250,24 +168,14 @@ async fn bodies_and_headers_arrive_as_they_are() {
     setup.sql.query_one(sql, &[&headers.to_string(), &bytes]).await.unwrap();
     let all = setup.receiver.wait_for_count(SOON, "/orders", 1).await;
     assert_eq!(all[0].body, bytes);
-    for (name, value) in [
-        ("x-text", "grün"),
-        ("x-number", "7"),
-        ("x-flag", "true"),
-        ("content-type", "application/octet-stream"),
-    ] {
+    for (name, value) in
+        [("x-text", "grün"), ("x-number", "7"), ("x-flag", "true"), ("content-type", "application/octet-stream")]
+    {
         assert_eq!(all[0].header(name), Some(value), "{name}");
     }
 
-    setup
-        .sql
-        .batch_execute("SELECT posthaste.enqueue('orders', 'ü €')")
-        .await
-        .unwrap();
-    assert_eq!(
-        setup.arrival("ü €").await.header("content-type"),
-        Some("application/json")
-    );
+    setup.sql.batch_execute("SELECT posthaste.enqueue('orders', 'ü €')").await.unwrap();
+    assert_eq!(setup.arrival("ü €").await.header("content-type"), Some("application/json"));
     setup.sql.batch_execute("SELECT posthaste.enqueue(1)").await.unwrap();
     assert_eq!(setup.arrival("").await.header("content-length"), Some("0"));
 }
@@ -298,20 +206,12 @@ async fn a_caller_needs_just_the_rights_that_the_readme_names() {
     setup.arrival("by name").await;
 
     for (right, on) in NEEDED {
-        role.as_owner(&format!("REVOKE {right} ON {on} FROM {}", role.name))
-            .await;
+        role.as_owner(&format!("REVOKE {right} ON {on} FROM {}", role.name)).await;
         let error = role.call("refused", "'orders'").await.unwrap_err();
-        assert_eq!(
-            error.code(),
-            Some(&SqlState::INSUFFICIENT_PRIVILEGE),
-            "without {right} on {on}"
-        );
+        assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "without {right} on {on}");
         role.as_owner(&format!("GRANT {right} ON {on} TO {}", role.name)).await;
     }
-    for theirs in [
-        "DELETE FROM posthaste.messages",
-        "UPDATE posthaste.pending SET due_at = now()",
-    ] {
+    for theirs in ["DELETE FROM posthaste.messages", "UPDATE posthaste.pending SET due_at = now()"] {
         let error = role.run(theirs).await.unwrap_err();
         assert_eq!(error.code(), Some(&SqlState::INSUFFICIENT_PRIVILEGE), "{theirs}");
     }
@@ -333,10 +233,7 @@ impl<'a> Role<'a> {
     }
 
     async fn as_owner(&self, sql: &str) {
-        self.sql
-            .batch_execute(sql)
-            .await
-            .unwrap_or_else(|error| panic!("{sql}: {error:?}"));
+        self.sql.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
     async fn run(&self, sql: &str) -> Result<(), tokio_postgres::Error> {
@@ -351,7 +248,6 @@ impl<'a> Role<'a> {
     }
 
     async fn drop(self) {
-        self.as_owner(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name))
-            .await;
+        self.as_owner(&format!("DROP OWNED BY {0}; DROP ROLE {0}", self.name)).await;
     }
 }

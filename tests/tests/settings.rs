@@ -1,11 +1,6 @@
 //! Settings: what is wrong is named, secrets are not shown, and the README lists what there is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
@@ -34,9 +29,7 @@ const SERVICES: [&str; 3] = [API, SCHEDULER, DELIVERER];
 const NOWHERE: &str = "postgres://me:hunter2@127.0.0.1:9/nowhere";
 
 async fn run(program: &str, environment: &[(&str, &str)]) -> Ended {
-    let launch = Launch::new(program)
-        .env("DATABASE_URL", NOWHERE)
-        .env("HOST", "127.0.0.1");
+    let launch = Launch::new(program).env("DATABASE_URL", NOWHERE).env("HOST", "127.0.0.1");
     let with = |launch: Launch, (name, value): &(&str, &str)| launch.env(name, value);
     environment.iter().fold(launch, with).run(SOON).await
 }
@@ -45,18 +38,11 @@ async fn run(program: &str, environment: &[(&str, &str)]) -> Ended {
 fn assert_fails(program: &str, ended: &Ended, status: i32, faults: &[(&str, &str)]) {
     assert_eq!(ended.status.code(), Some(status), "{program}: {ended:?}");
     let start = format!("{program}: ");
-    let told: Vec<_> = ended
-        .stderr
-        .lines()
-        .filter_map(|line| line.strip_prefix(&start))
-        .collect();
+    let told: Vec<_> = ended.stderr.lines().filter_map(|line| line.strip_prefix(&start)).collect();
     assert_eq!(told.len(), faults.len(), "{told:?}");
     for (line, (variable, says)) in told.iter().zip(faults) {
         let problem = line.strip_prefix(variable).and_then(|rest| rest.strip_prefix(": "));
-        assert!(
-            problem.is_some_and(|problem| problem.contains(says)),
-            "{variable}: {says:?} in {line:?}"
-        );
+        assert!(problem.is_some_and(|problem| problem.contains(says)), "{variable}: {says:?} in {line:?}");
     }
     assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
 }
@@ -70,22 +56,14 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         ("DATABASE_URL", "mysql://me:hunter2@db/app", url),
         ("DATABASE_URL", "postgres://me:hunt@er2@db/app", "%40"),
         ("DATABASE_URL", "postgres://me:hunter2@db", "names no database"),
-        (
-            "DATABASE_URL",
-            "postgres://me:hunter2@db/app?sslmode=maybe",
-            "sslmode takes",
-        ),
+        ("DATABASE_URL", "postgres://me:hunter2@db/app?sslmode=maybe", "sslmode takes"),
         ("DATABASE_URL", "", "is required"),
         ("HOST", "http://here", "takes an IP address or a host name"),
         ("PORT", "x", port),
         ("PORT", "65536", port),
         ("SHARDS", "5000", shards),
         ("SHARDS", "0", shards),
-        (
-            "LOG",
-            "nonsense",
-            "takes off, error, warn, info, debug, trace or TARGET=LEVEL",
-        ),
+        ("LOG", "nonsense", "takes off, error, warn, info, debug, trace or TARGET=LEVEL"),
         ("LOG", "posthaste_api=loud", "takes off, error"),
         ("LOG_FORMAT", "xml", "takes json or pretty"),
     ];
@@ -103,9 +81,7 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         (&[DELIVERER], "EGRESS_DENY", "::1/x", "::1/x"),
         (&[DELIVERER], "EGRESS_ALLOW", "127.0.0.1:80", "127.0.0.1:80"),
     ];
-    let for_all = of_all
-        .iter()
-        .map(|&(variable, value, says)| (&SERVICES[..], variable, value, says));
+    let for_all = of_all.iter().map(|&(variable, value, says)| (&SERVICES[..], variable, value, says));
     for (programs, variable, value, says) in for_all.chain(of_some) {
         for program in programs {
             let ended = run(program, &[(variable, value)]).await;
@@ -116,13 +92,7 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
 
 #[actix_rt::test]
 async fn all_faults_are_told_at_once() {
-    let wrong = [
-        ("DATABASE_URL", ""),
-        ("PORT", "x"),
-        ("SHARDS", "5000"),
-        ("LOG", "nonsense"),
-        ("LOG_FORMAT", "xml"),
-    ];
+    let wrong = [("DATABASE_URL", ""), ("PORT", "x"), ("SHARDS", "5000"), ("LOG", "nonsense"), ("LOG_FORMAT", "xml")];
     let log = [("LOG", "takes"), ("LOG_FORMAT", "takes")];
     let common = [("DATABASE_URL", "is required"), ("PORT", "takes")];
     let faults = |more: &[(&'static str, &'static str)]| [&log[..], &common, more].concat();
@@ -136,17 +106,9 @@ async fn all_faults_are_told_at_once() {
                 ("ADMIN_SECRET", "is required to listen on 0.0.0.0"),
             ]),
         ),
-        (
-            DELIVERER,
-            faults(&[("EGRESS_ALLOW", "banana"), ("WORKERS", "takes"), ("SHARDS", "takes")]),
-        ),
+        (DELIVERER, faults(&[("EGRESS_ALLOW", "banana"), ("WORKERS", "takes"), ("SHARDS", "takes")])),
     ] {
-        let more = [
-            ("HOST", "0.0.0.0"),
-            ("POOL_SIZE", "x"),
-            ("WORKERS", "x"),
-            ("EGRESS_ALLOW", "banana"),
-        ];
+        let more = [("HOST", "0.0.0.0"), ("POOL_SIZE", "x"), ("WORKERS", "x"), ("EGRESS_ALLOW", "banana")];
         let ended = run(program, &[&wrong[..], &more].concat()).await;
         assert_fails(program, &ended, 2, &faults);
     }
@@ -160,11 +122,7 @@ async fn an_api_open_to_all_must_be_asked_for() {
     }
     let database = Database::new().await;
     for (name, value) in [("ALLOW_ANONYMOUS", "true"), ("ADMIN_SECRET", "hunter2")] {
-        let process = Launch::api(&database)
-            .env("HOST", "0.0.0.0")
-            .env(name, value)
-            .start()
-            .await;
+        let process = Launch::api(&database).env("HOST", "0.0.0.0").env(name, value).start().await;
         let status = process.api().get("/queues").await.status;
         assert_eq!(status, if name == "ADMIN_SECRET" { 401 } else { 200 }, "{name}");
     }
@@ -187,9 +145,7 @@ async fn a_database_that_cannot_be_used_is_named() {
     let (_, place) = database.url().rsplit_once('@').unwrap();
     let stranger = format!("postgres://me:hunter2@{place}");
     let too_new = Database::new().await;
-    too_new
-        .execute("UPDATE posthaste.schema_info SET version = 99, compatible_from = 99")
-        .await;
+    too_new.execute("UPDATE posthaste.schema_info SET version = 99, compatible_from = 99").await;
     for (url, says) in [
         (unreachable.as_str(), nobody.address().to_string()),
         (database.url(), "run `posthaste migrate`".to_owned()),
@@ -212,12 +168,7 @@ async fn a_port_in_use_is_named() {
     for program in SERVICES {
         let number = port.number().to_string();
         let ended = run(program, &[("DATABASE_URL", database.url()), ("PORT", &number)]).await;
-        assert_fails(
-            program,
-            &ended,
-            1,
-            &[("PORT", &format!("{number} is in use on 127.0.0.1"))],
-        );
+        assert_fails(program, &ended, 1, &[("PORT", &format!("{number} is in use on 127.0.0.1"))]);
     }
 }
 
@@ -235,9 +186,7 @@ async fn secrets_are_not_logged_however_much_is() {
     let password = start.rsplit_once(':').unwrap().1;
     let receiver = Receiver::start();
     for (format, level) in [("json", r#""level":"TRACE""#), ("pretty", "TRACE")] {
-        let launch = Launch::all_in_one(&database)
-            .env("DATABASE_URL", &url)
-            .env("ADMIN_SECRET", SECRET);
+        let launch = Launch::all_in_one(&database).env("DATABASE_URL", &url).env("ADMIN_SECRET", SECRET);
         let mut process = launch.env("LOG", "trace").env("LOG_FORMAT", format).start().await;
         let admin = Api::with_secret(process.address(), SECRET);
         let stranger = Api::with_secret(process.address(), "hunter2-of-a-stranger");
@@ -251,18 +200,12 @@ async fn secrets_are_not_logged_however_much_is() {
         let message = admin.create_message(&message).await;
         assert_eq!(stranger.get("/queues").await.status, 403);
         let path = format!("/messages/{message}");
-        wait::eventually(SOON, "it is sent", async || {
-            admin.get(&path).await.json["sentAt"].is_string()
-        })
-        .await;
+        wait::eventually(SOON, "it is sent", async || admin.get(&path).await.json["sentAt"].is_string()).await;
         process.sigterm();
         assert_eq!(process.wait(SOON).await.code(), Some(0));
 
         let shown = format!("{}{}", process.stdout(), process.stderr());
-        assert!(
-            shown.contains(level),
-            "{format}: nothing at the lowest level in {shown}"
-        );
+        assert!(shown.contains(level), "{format}: nothing at the lowest level in {shown}");
         for secret in [SECRET, "hunter2", password] {
             let line = shown.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{format}");
@@ -272,15 +215,9 @@ async fn secrets_are_not_logged_however_much_is() {
 
 /// The rows of the README's table between two markers, each cell without its backquotes.
 fn table(marker: &str) -> Vec<Vec<String>> {
-    let (_, rest) = README
-        .split_once(&format!("<!-- {marker} -->\n"))
-        .expect("where it begins");
+    let (_, rest) = README.split_once(&format!("<!-- {marker} -->\n")).expect("where it begins");
     let (table, _) = rest.split_once(&format!("<!-- /{marker} -->")).expect("where it ends");
-    let cells = |line: &str| {
-        line.split('|')
-            .map(|cell| cell.trim().replace('`', ""))
-            .collect::<Vec<_>>()
-    };
+    let cells = |line: &str| line.split('|').map(|cell| cell.trim().replace('`', "")).collect::<Vec<_>>();
     let rows = table.lines().skip(2).map(cells);
     rows.map(|row| row[1..row.len() - 1].to_vec()).collect()
 }
@@ -298,29 +235,19 @@ fn the_readme_lists_every_setting_and_who_reads_it() {
             readers.entry(name).or_default().insert(reader);
         }
     }
-    for name in dev
-        .iter()
-        .filter(|name| ![&api, &scheduler, &deliverer].iter().any(|names| names.contains(name)))
-    {
+    for name in dev.iter().filter(|name| ![&api, &scheduler, &deliverer].iter().any(|names| names.contains(name))) {
         readers.entry(name).or_default().insert("dev");
     }
     let all = BTreeSet::from(["API", "scheduler", "deliverer"]);
     let mut listed = BTreeMap::new();
     for row in table("settings") {
-        let used_by = if row[1] == "all" {
-            all.iter().map(ToString::to_string).collect()
-        } else {
-            split(&row[1])
-        };
+        let used_by = if row[1] == "all" { all.iter().map(ToString::to_string).collect() } else { split(&row[1]) };
         assert!(listed.insert(row[0].clone(), used_by).is_none(), "{} twice", row[0]);
         assert!(!row[2].is_empty() && !row[3].is_empty(), "{row:?}");
     }
-    let read = readers.into_iter().map(|(name, readers)| {
-        (
-            name.to_owned(),
-            readers.into_iter().map(str::to_owned).collect::<BTreeSet<_>>(),
-        )
-    });
+    let read = readers
+        .into_iter()
+        .map(|(name, readers)| (name.to_owned(), readers.into_iter().map(str::to_owned).collect::<BTreeSet<_>>()));
     assert_eq!(listed, read.collect());
     for name in names::<posthaste_standalone::migrate::ConfigVariables>() {
         assert!(listed.contains_key(&name), "{name}");
@@ -344,19 +271,13 @@ fn errors() -> Vec<ApiError> {
         ApiError::UnknownField(text()),
         ApiError::UnknownParameter(text()),
         ApiError::ReadOnlyField("id"),
-        ApiError::InvalidValue {
-            field: "when",
-            problem: text(),
-        },
+        ApiError::InvalidValue { field: "when", problem: text() },
         ApiError::LimitTooLarge(101),
         ApiError::LimitNegative(-1),
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
-        ApiError::UnknownQueue {
-            field: "queueId",
-            id: 1,
-        },
+        ApiError::UnknownQueue { field: "queueId", id: 1 },
         ApiError::InUse,
         ApiError::Refused,
         ApiError::Overloaded,
@@ -368,10 +289,7 @@ fn errors() -> Vec<ApiError> {
 
 #[test]
 fn the_readme_lists_every_error_code_and_its_status() {
-    let listed: Vec<_> = table("error-codes")
-        .into_iter()
-        .map(|row| (row[0].clone(), row[1].clone()))
-        .collect();
+    let listed: Vec<_> = table("error-codes").into_iter().map(|row| (row[0].clone(), row[1].clone())).collect();
     let unique: BTreeSet<_> = listed.iter().cloned().collect();
     assert_eq!(unique.len(), listed.len(), "{listed:?}");
     let answered = errors().into_iter().map(|error| {

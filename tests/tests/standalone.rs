@@ -1,13 +1,9 @@
 //! The `posthaste` binary over its whole life: started on nothing, used, stopped, killed, misconfigured.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -31,9 +27,7 @@ impl Home {
 
     /// A bare `posthaste` on this folder.
     fn launch(&self) -> Launch {
-        Launch::new("posthaste")
-            .with_port()
-            .env("DATA_DIR", self.0.to_str().unwrap())
+        Launch::new("posthaste").with_port().env("DATA_DIR", self.0.to_str().unwrap())
     }
 
     /// The process id in the server's pid file.
@@ -53,26 +47,17 @@ impl Drop for Home {
 async fn store_a_message(api: &Api) -> String {
     let queue = json!({"name": "kept", "callbackUrl": "http://127.0.0.1:9/", "method": "POST", "maxRetries": 0});
     let queue = api.create_queue(&queue).await;
-    api.create_message(&json!({"queueId": queue, "when": "2199-01-01T00:00:00Z", "body": "kept"}))
-        .await
+    api.create_message(&json!({"queueId": queue, "when": "2199-01-01T00:00:00Z", "body": "kept"})).await
 }
 
 async fn assert_stored(api: &Api, message: &str) {
     let answer = api.get(&format!("/messages/{message}")).await;
-    assert_eq!(
-        (answer.status, answer.json["body"].as_str()),
-        (200, Some("kept")),
-        "{}",
-        answer.text
-    );
+    assert_eq!((answer.status, answer.json["body"].as_str()), (200, Some("kept")), "{}", answer.text);
 }
 
 fn assert_fails(ended: &Ended, status: i32, wanted: &str) {
     assert_eq!(ended.status.code(), Some(status), "{ended:?}");
-    assert!(
-        ended.stderr.lines().any(|line| line.contains(wanted)),
-        "{wanted:?} in {ended:?}"
-    );
+    assert!(ended.stderr.lines().any(|line| line.contains(wanted)), "{wanted:?} in {ended:?}");
 }
 
 #[actix_rt::test]
@@ -87,13 +72,23 @@ async fn starts_on_an_empty_folder_and_leaves_no_process_behind() {
     assert_eq!(process.wait(SOON).await.code(), Some(0), "{}", process.stderr());
     assert!(!exists(server));
     assert_eq!(home.server(), None, "the server ended in order");
-    let left = processes()
-        .into_iter()
-        .filter(|found| found.command.contains(home.0.to_str().unwrap()));
-    assert_eq!(
-        left.map(|found| found.command).collect::<Vec<_>>(),
-        Vec::<String>::new()
-    );
+    let left = processes().into_iter().filter(|found| found.command.contains(home.0.to_str().unwrap()));
+    assert_eq!(left.map(|found| found.command).collect::<Vec<_>>(), Vec::<String>::new());
+}
+
+#[actix_rt::test]
+async fn stopped_while_it_starts_it_ends_in_order() {
+    let home = Home::new();
+    let mut process = home.launch().spawn();
+    wait::eventually(SOON, "it is making its databases", async || home.0.join("cluster.unfinished").exists()).await;
+
+    process.sigterm();
+
+    assert_eq!(process.wait(SOON).await.code(), Some(0), "{}", process.stderr());
+    assert_eq!(home.server(), None);
+    let mut process = home.launch().start().await;
+    process.sigterm();
+    assert_eq!(process.wait(SOON).await.code(), Some(0), "{}", process.stderr());
 }
 
 /// The id of what a printed line makes, when it is done as the line says.
@@ -171,10 +166,7 @@ async fn a_server_that_dies_comes_back_and_nothing_accepted_is_lost() {
     let server = home.server().expect("a server");
 
     sigkill(server);
-    wait::eventually(SOON, "another server", async || {
-        home.server().is_some_and(|pid| pid != server)
-    })
-    .await;
+    wait::eventually(SOON, "another server", async || home.server().is_some_and(|pid| pid != server)).await;
     process.wait_until_ready(SOON).await;
 
     assert_stored(&process.api(), &message).await;
@@ -187,27 +179,30 @@ async fn two_do_not_share_a_data_folder() {
     let home = Home::new();
     let first = home.launch().start().await;
     let second = home.launch().run(SOON).await;
-    assert_fails(
-        &second,
-        1,
-        &format!("in use by another posthaste (process {})", first.pid()),
-    );
+    assert_fails(&second, 1, &format!("in use by another posthaste (process {})", first.pid()));
 }
 
 #[actix_rt::test]
 async fn a_folder_without_a_server_is_refused() {
     let home = Home::new();
-    let ended = home
-        .launch()
-        .env("POSTGRES_BIN", home.0.to_str().unwrap())
-        .run(SOON)
-        .await;
-    assert_fails(
-        &ended,
-        2,
-        "POSTGRES_BIN: takes the folder that holds initdb and postgres",
-    );
+    let ended = home.launch().env("POSTGRES_BIN", home.0.to_str().unwrap()).run(SOON).await;
+    assert_fails(&ended, 2, "POSTGRES_BIN: takes the folder that holds initdb and postgres");
     assert!(!home.0.join("cluster").exists(), "nothing was started");
+}
+
+#[actix_rt::test]
+async fn a_server_that_is_chosen_and_too_old_is_refused() {
+    let home = Home::new();
+    let programs = home.0.join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    for program in ["initdb", "postgres"] {
+        let path = programs.join(program);
+        std::fs::write(&path, "#!/bin/sh\necho 'postgres (PostgreSQL) 13.14'\n").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let ended = home.launch().env("POSTGRES_BIN", programs.to_str().unwrap()).run(SOON).await;
+    assert_fails(&ended, 2, "is PostgreSQL 13, which is too old");
+    assert_fails(&ended, 2, "posthaste: POSTGRES_BIN: ");
 }
 
 #[actix_rt::test]
@@ -226,20 +221,12 @@ async fn every_command_says_when_the_database_cannot_be_reached() {
     let port = Port::lease();
     let url = format!("postgres://someone:hunter2@{}/nowhere", port.address());
     for command in ["dev", "migrate", "api", "scheduler", "deliverer"] {
-        let launch = Launch::new("posthaste")
-            .argument(command)
-            .with_port()
-            .env("DATABASE_URL", &url);
+        let launch = Launch::new("posthaste").argument(command).with_port().env("DATABASE_URL", &url);
         let ended = launch.run(SOON).await;
-        assert_fails(&ended, 1, "DATABASE_URL");
-        assert!(
-            ended.stderr.contains(&port.address().to_string()),
-            "{command} says which: {ended:?}"
-        );
-        assert!(
-            !format!("{ended:?}").contains("hunter2"),
-            "{command} shows no password: {ended:?}"
-        );
+        assert_fails(&ended, 1, "DATABASE_URL: ");
+        assert_fails(&ended, 1, "the database is not available");
+        assert!(ended.stderr.contains(&port.address().to_string()), "{command} says which: {ended:?}");
+        assert!(!format!("{ended:?}").contains("hunter2"), "{command} shows no password: {ended:?}");
     }
 }
 
@@ -260,21 +247,13 @@ async fn every_fault_of_the_configuration_is_named_with_status_2() {
     ];
     let mut all = Launch::new("posthaste");
     for (variable, value) in faults {
-        let ended = Launch::new("posthaste")
-            .env("DATA_DIR", "/nowhere")
-            .env(variable, value)
-            .run(SOON)
-            .await;
+        let ended = Launch::new("posthaste").env("DATA_DIR", "/nowhere").env(variable, value).run(SOON).await;
         assert_fails(&ended, 2, &format!("posthaste: {variable}: "));
         all = all.env(variable, value);
     }
     let ended = all.run(SOON).await;
     for (variable, _) in faults {
-        let told = ended
-            .stderr
-            .lines()
-            .filter(|line| line.starts_with(&format!("posthaste: {variable}: ")))
-            .count();
+        let told = ended.stderr.lines().filter(|line| line.starts_with(&format!("posthaste: {variable}: "))).count();
         assert_eq!(told, 1, "{variable}, once: {ended:?}");
     }
     assert!(!format!("{ended:?}").contains("hunter2"), "{ended:?}");
@@ -283,16 +262,9 @@ async fn every_fault_of_the_configuration_is_named_with_status_2() {
 
 #[actix_rt::test]
 async fn settings_that_contradict_each_other_are_named() {
-    let lock_alone = Launch::new("posthaste")
-        .env("LOCK_DATABASE_URL", "postgres://db/app")
-        .run(SOON)
-        .await;
+    let lock_alone = Launch::new("posthaste").env("LOCK_DATABASE_URL", "postgres://db/app").run(SOON).await;
     assert_fails(&lock_alone, 2, "LOCK_DATABASE_URL: ");
-    let open_to_all = Launch::new("posthaste")
-        .env("DATA_DIR", "/nowhere")
-        .env("HOST", "0.0.0.0")
-        .run(SOON)
-        .await;
+    let open_to_all = Launch::new("posthaste").env("DATA_DIR", "/nowhere").env("HOST", "0.0.0.0").run(SOON).await;
     assert_fails(&open_to_all, 2, "ADMIN_SECRET: ");
 }
 
@@ -318,11 +290,7 @@ async fn on_a_given_database_it_starts_no_server() {
     let message = store_a_message(&process.api()).await;
     assert_stored(&process.api(), &message).await;
     assert_eq!(database.number("SELECT count(*) FROM posthaste.pending").await, 1);
-    assert_eq!(
-        std::fs::read_dir(&home.0).unwrap().count(),
-        0,
-        "the data folder is not touched"
-    );
+    assert_eq!(std::fs::read_dir(&home.0).unwrap().count(), 0, "the data folder is not touched");
     process.sigterm();
     assert_eq!(process.wait(SOON).await.code(), Some(0), "{}", process.stderr());
 }

@@ -2,12 +2,7 @@
 //!
 //! Runs anywhere: nothing of the source tree is read at run time, and `POSTHASTE_BIN_DIR` says where the program is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -108,10 +103,7 @@ async fn follow(api: &Api) {
 /// What the tutorial posts, path and body, as a shell would hand it to curl.
 fn requests() -> Vec<(String, String)> {
     let tutorial = README.split("\n## ").find(|section| section.starts_with("Tutorial"));
-    let commands = tutorial
-        .expect("a tutorial")
-        .split("curl -s http://127.0.0.1:3042")
-        .skip(1);
+    let commands = tutorial.expect("a tutorial").split("curl -s http://127.0.0.1:3042").skip(1);
     commands.filter_map(request).collect()
 }
 
@@ -141,8 +133,9 @@ fn time(text: &str) -> DateTime<Utc> {
 /// The request that delivers a message.
 async fn arrival(receiver: &Receiver, id: &str) -> Received {
     let is_it = |request: &Received| message_of(request) == id;
-    let all = receiver.wait_for(SOON, &format!("message {id}"), |all| all.iter().any(is_it));
-    all.await.into_iter().find(is_it).unwrap()
+    let what = format!("message {id}");
+    let all = receiver.wait_for(SOON, &what, |all| all.iter().any(is_it)).await;
+    all.into_iter().find(is_it).unwrap()
 }
 
 fn message_of(request: &Received) -> &str {
@@ -177,18 +170,10 @@ async fn assert_every_second_once(api: &Api, receiver: &Receiver, cron: &str) {
         ticks.push(tick.timestamp_millis());
     }
     ticks.sort_unstable();
-    let created = time(
-        api.get(&format!("/crons/{cron}")).await.json["createdAt"]
-            .as_str()
-            .unwrap(),
-    );
+    let created = time(api.get(&format!("/crons/{cron}")).await.json["createdAt"].as_str().unwrap());
     let first = (created.timestamp() + 1) * 1000;
     // The clock is read just before the row is written.
-    assert!(
-        [first, first - 1000].contains(&ticks[0]),
-        "created {created}, first tick {}",
-        ticks[0]
-    );
+    assert!([first, first - 1000].contains(&ticks[0]), "created {created}, first tick {}", ticks[0]);
     let every_second: Vec<_> = (0..).map(|n| ticks[0] + n * 1000).take(ticks.len()).collect();
     assert_eq!(ticks, every_second);
 }
@@ -200,13 +185,6 @@ async fn assert_delivered(api: &Api, id: &str) {
         message["sentAt"].is_string().then_some(message)
     })
     .await;
-    assert_eq!(
-        (&message["failed"], &message["retries"]),
-        (&json!(false), &json!(0)),
-        "{message}"
-    );
-    assert!(
-        time(message["sentAt"].as_str().unwrap()) >= time(message["when"].as_str().unwrap()),
-        "{message}"
-    );
+    assert_eq!((&message["failed"], &message["retries"]), (&json!(false), &json!(0)), "{message}");
+    assert!(time(message["sentAt"].as_str().unwrap()) >= time(message["when"].as_str().unwrap()), "{message}");
 }

@@ -50,7 +50,7 @@ impl Config {
         let mut faults = Faults::default();
         let url = |value: &str| value.parse::<DatabaseUrl>();
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
-        let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
+        let host = faults.optional("HOST", raw.host.or_else(|| Some("0.0.0.0".to_owned())), parse::host);
         let port = faults.or("PORT", 3042, raw.port, parse::port);
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
@@ -61,7 +61,11 @@ impl Config {
             parse::integer(1..=100 << 20),
         );
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
-        if raw.admin_secret.is_none() && !anonymous && !is_loopback(&host) {
+        if let Some(host) = &host
+            && raw.admin_secret.is_none()
+            && !anonymous
+            && !is_loopback(host)
+        {
             faults.add(
                 "ADMIN_SECRET",
                 format!(
@@ -73,7 +77,7 @@ impl Config {
         faults.finish(|| {
             Some(Config {
                 database_url: database_url?.for_service("posthaste-api"),
-                host,
+                host: host?,
                 port,
                 admin_secret: raw.admin_secret,
                 pool_size,
@@ -137,6 +141,11 @@ mod tests {
                 "ADMIN_SECRET"
             ]
         );
+    }
+
+    #[test]
+    fn a_host_that_cannot_be_used_is_one_fault() {
+        assert_eq!(at_fault(&[DATABASE, ("HOST", "http://here")]), ["HOST"]);
     }
 
     #[test]

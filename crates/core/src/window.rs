@@ -168,11 +168,7 @@ impl Windows {
     /// Without shards.
     #[must_use]
     pub fn new(limits: Limits) -> Windows {
-        let limits = Limits {
-            window: limits.window.max(1),
-            budget: limits.budget.max(1),
-            slots: limits.slots.max(1),
-        };
+        let limits = Limits { window: limits.window.max(1), budget: limits.budget.max(1), slots: limits.slots.max(1) };
         Windows {
             limits,
             now: Timestamp::MIN,
@@ -216,20 +212,15 @@ impl Windows {
                 *self.abandoned_steps.entry(shard).or_default() += 1;
             }
             self.undiscovered.retain(|undiscovered| *undiscovered != shard);
-            let loose: Vec<MessageId> = self
-                .loose
-                .iter()
-                .copied()
-                .filter(|id| self.shard_of(*id) == Some(shard))
-                .collect();
+            let loose: Vec<MessageId> =
+                self.loose.iter().copied().filter(|id| self.shard_of(*id) == Some(shard)).collect();
             for id in loose {
                 self.remove(id);
             }
             for window in tenure.windows.into_values() {
                 self.close(window);
             }
-            self.wanting
-                .retain(|(window, serial)| self.windows[*window].serial == *serial);
+            self.wanting.retain(|(window, serial)| self.windows[*window].serial == *serial);
         }
         let in_flight = self.flights.iter().filter(|(_, flight)| flight.shard == shard);
         in_flight.map(|(id, flight)| (*id, flight.attempt)).collect()

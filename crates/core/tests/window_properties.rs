@@ -152,11 +152,7 @@ fn happen(world: &mut World, happening: Happening, a: u8, b: u8) {
 fn config() -> ProptestConfig {
     let default = ProptestConfig::default();
     ProptestConfig {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() {
-            default.cases
-        } else {
-            2000
-        },
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { default.cases } else { 2000 },
         failure_persistence: None,
         // The default takes four fifths of the time in a debug build.
         rng_algorithm: RngAlgorithm::XorShift,

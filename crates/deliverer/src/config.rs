@@ -83,7 +83,7 @@ impl Config {
 }
 
 fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Option<Egress> {
-    match Egress::parse(allow.unwrap_or_default(), deny.unwrap_or_default()) {
+    let mut parse = |allow: &str, deny: &str| match Egress::parse(allow, deny) {
         Ok(egress) => Some(egress),
         Err(error) => {
             let variable = match error.list {
@@ -93,7 +93,11 @@ fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Optio
             faults.add(variable, error.to_string());
             None
         }
-    }
+    };
+    let (allow, deny) = (allow.unwrap_or_default(), deny.unwrap_or_default());
+    // Each by itself first, so that the faults of both are told.
+    let (allowed, denied) = (parse(allow, ""), parse("", deny));
+    allowed.and(denied).and_then(|_| parse(allow, deny))
 }
 
 const LOCKS: &str = "posthaste-deliverer locks";

@@ -7,14 +7,17 @@
 mod answer;
 mod connect;
 
+use std::cell::RefCell;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_http::body::None as NoBody;
+use awc::http::Method;
 use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
-use awc::http::{Method, Uri};
 use awc::{Client, ClientRequest};
 use posthaste_core::address::Egress;
 use posthaste_core::ids::Epoch;
-use posthaste_core::queue::merge_headers;
+use posthaste_core::queue::{CallbackUrl, merge_headers};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{AttemptResult, ErrorClass, decide};
 use posthaste_store::outcome::Outcome;
@@ -31,9 +34,15 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(4);
 const PRODUCT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
 
+/// A client is replaced at this age. It looks at an idle connection only when it is about to use it again, so one to a
+/// receiver that is not called any more would stay open for ever; with its client it is closed.
+const CLIENT_LIFETIME: Duration = Duration::from_secs(10);
+
 /// What a worker thread sends its deliveries with.
 pub(crate) struct Dispatcher {
-    client: Client,
+    egress: Egress,
+    tls: Arc<rustls::ClientConfig>,
+    client: RefCell<(Client, Instant)>,
 }
 
 /// A failure before there was an answer: its class, and a sentence for people.
@@ -41,22 +50,18 @@ struct Failure(ErrorClass, String);
 
 impl Dispatcher {
     pub(crate) fn new(egress: &Egress) -> Dispatcher {
-        let connector = awc::Connector::new()
-            .connector(connect::guarded(egress.clone()))
-            .rustls_0_23(connect::tls())
-            .timeout(CONNECT_TIMEOUT)
-            .handshake_timeout(CONNECT_TIMEOUT)
-            .conn_keep_alive(KEEP_ALIVE)
-            .conn_lifetime(Duration::from_secs(300))
-            // How many deliveries run at once is the gate's decision; a second limit here could only deadlock with it.
-            .limit(0);
-        let client = Client::builder()
-            .connector(connector)
-            .disable_redirects()
-            .no_default_headers()
-            .timeout(TOTAL_TIMEOUT)
-            .finish();
-        Dispatcher { client }
+        let tls = connect::tls();
+        let client = client(egress, &tls);
+        Dispatcher { egress: egress.clone(), tls, client: RefCell::new((client, Instant::now())) }
+    }
+
+    /// The client to send with. Deliveries under way keep theirs.
+    fn client(&self) -> Client {
+        let mut current = self.client.borrow_mut();
+        if current.1.elapsed() >= CLIENT_LIFETIME {
+            *current = (client(&self.egress, &self.tls), Instant::now());
+        }
+        current.0.clone()
     }
 
     /// Sends `payload` and says what came of it. Ends within [`TOTAL_TIMEOUT`] and the bounds of [`answer`].
@@ -77,7 +82,7 @@ impl Dispatcher {
         // GET and HEAD without a body announce none; the others say that it is empty (RFC 9110 §8.6).
         let bare = payload.body.is_none() && matches!(target.method.as_str(), "GET" | "HEAD");
         let sent = tokio::time::timeout(TOTAL_TIMEOUT, async {
-            if bare { request.send().await } else { request.send_body(body).await }
+            if bare { request.send_body(NoBody::new()).await } else { request.send_body(body).await }
         });
         match sent.await {
             Ok(Ok(response)) => Ok(Answer::read(response).await),
@@ -88,13 +93,14 @@ impl Dispatcher {
 
     fn request(&self, payload: &Payload, target: &Target) -> Result<ClientRequest, Failure> {
         let invalid = |what: String| Failure(ErrorClass::InvalidRequest, what);
-        let uri: Uri = target.callback_url.parse().map_err(|error| invalid(format!("callback URL: {error}")))?;
+        let url = CallbackUrl::parse(&target.callback_url).map_err(|error| invalid(error.to_string()))?;
         let method: Method = target.method.parse().map_err(|_| invalid(format!("method {}", target.method)))?;
-        let mut request = self.client.request(method, uri);
+        let mut request = self.client().request(method, url.uri()).no_decompress();
         let headers = request.headers_mut();
         headers.insert(USER_AGENT, HeaderValue::from_static(PRODUCT));
         for (name, value) in merge_headers(target.headers.as_ref(), payload.headers.as_ref()) {
-            let parsed = HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
+            let parsed =
+                HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_bytes(value.as_bytes()).ok());
             let (header, value) = parsed.ok_or_else(|| invalid(format!("header {name} cannot be sent")))?;
             headers.insert(header, value);
         }
@@ -105,6 +111,18 @@ impl Dispatcher {
         }
         Ok(request)
     }
+}
+
+fn client(egress: &Egress, tls: &Arc<rustls::ClientConfig>) -> Client {
+    let connector = awc::Connector::new()
+        .connector(connect::guarded(egress.clone()))
+        .rustls_0_23(Arc::clone(tls))
+        .timeout(CONNECT_TIMEOUT)
+        .handshake_timeout(CONNECT_TIMEOUT)
+        .conn_keep_alive(KEEP_ALIVE)
+        // How many deliveries run at once is the gate's decision; a second limit here could only deadlock with it.
+        .limit(0);
+    Client::builder().connector(connector).disable_redirects().no_default_headers().timeout(TOTAL_TIMEOUT).finish()
 }
 
 fn timed_out() -> String {

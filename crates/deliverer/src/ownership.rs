@@ -79,6 +79,7 @@ impl Ownership {
                     session.close("left");
                     if let Left::Lost(reason) = left {
                         tracing::warn!(reason, shards = self.owned.len(), "the lock session is lost, and its shards with it");
+                        self.health.not_ready("the lock session is lost");
                     }
                     self.lose_everything();
                 }

@@ -505,8 +505,7 @@ impl Worker {
         let mut until = now + POLL;
         if active && let Some(feed) = &self.feed {
             until = until.min(self.poll_at);
-            // Due already, and yet not started: no slot is free. A finished delivery will be the event that frees one.
-            if let Some(due) = self.windows.next_due().map(|due| feed.clock.instant(due)).filter(|due| *due > now) {
+            if let Some(due) = self.windows.next_due().map(|due| feed.clock.instant(due)) {
                 until = until.min(due);
             }
         }

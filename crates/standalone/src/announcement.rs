@@ -63,11 +63,7 @@ impl Announcement {
     /// The three lines, for any POSIX shell. They work whatever the database already holds.
     pub fn lines(&self) -> [String; 3] {
         let base = format!("http://{}", reachable(self.api));
-        let secret = if self.secret {
-            r#" -H "X-PLATFORMATIC-ADMIN-SECRET: $ADMIN_SECRET""#
-        } else {
-            ""
-        };
+        let secret = if self.secret { r#" -H "X-PLATFORMATIC-ADMIN-SECRET: $ADMIN_SECRET""# } else { "" };
         let post = |path: &str| format!("curl -s {base}{path}{secret} -H 'content-type: application/json' -d");
         let id = r#"sed 's/.*"id":"\([0-9]*\)".*/\1/'"#;
         [
@@ -75,10 +71,7 @@ impl Announcement {
                 r#"queue=$({} '{{"name":"hello","callbackUrl":"{base}/healthz","method":"GET","maxRetries":5}}' | {id})"#,
                 post("/queues/")
             ),
-            format!(
-                r#"message=$({} '{{"queueId":"'$queue'","body":"Hello"}}' | {id})"#,
-                post("/messages/")
-            ),
+            format!(r#"message=$({} '{{"queueId":"'$queue'","body":"Hello"}}' | {id})"#, post("/messages/")),
             format!("curl -s {base}/messages/$message{secret}"),
         ]
     }
@@ -100,11 +93,7 @@ mod tests {
 
     fn announcement(api: &str, secret: bool) -> Announcement {
         let database = DatabasePlace::Given("db:5432/app".to_owned());
-        Announcement {
-            api: api.parse().unwrap(),
-            database,
-            secret,
-        }
+        Announcement { api: api.parse().unwrap(), database, secret }
     }
 
     #[test]
@@ -118,10 +107,7 @@ mod tests {
     #[test]
     fn the_secret_is_a_placeholder_on_each_line_if_it_is_set_at_all() {
         for line in announcement("127.0.0.1:1", true).lines() {
-            assert!(
-                line.contains(r#"-H "X-PLATFORMATIC-ADMIN-SECRET: $ADMIN_SECRET""#),
-                "{line}"
-            );
+            assert!(line.contains(r#"-H "X-PLATFORMATIC-ADMIN-SECRET: $ADMIN_SECRET""#), "{line}");
         }
         for line in announcement("127.0.0.1:1", false).lines() {
             assert!(!line.contains("SECRET"), "{line}");

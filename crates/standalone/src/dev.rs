@@ -5,6 +5,7 @@
 //! finishes what it is sending; then the server. Killed instead, everything accepted is in the database, and the next start
 //! goes on from there.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
@@ -61,25 +62,20 @@ impl Config {
         let mut faults = Faults::default();
         let folder = faults.optional("DATA_DIR", raw.data_dir, absolute);
         let binaries = faults.optional("POSTGRES_BIN", raw.postgres_bin, |value| match absolute(value) {
-            Ok(folder) if !folder.join("postgres").is_file() || !folder.join("initdb").is_file() => Err(format!(
-                "takes the folder that holds initdb and postgres; {value} does not"
-            )),
+            Ok(folder) if !folder.join("postgres").is_file() || !folder.join("initdb").is_file() => {
+                Err(format!("takes the folder that holds initdb and postgres; {value} does not"))
+            }
             result => result,
         });
         let embedded = if raw.database_url.is_some() {
             None
         } else {
             if raw.lock_database_url.is_some() {
-                faults.add(
-                    "LOCK_DATABASE_URL",
-                    "is of use only together with DATABASE_URL, which is not set",
-                );
+                faults.add("LOCK_DATABASE_URL", "is of use only together with DATABASE_URL, which is not set");
             }
             let folder = match folder {
                 Some(folder) => Some(folder),
-                None => default_folder()
-                    .map_err(|error| faults.add("DATA_DIR", error.to_string()))
-                    .ok(),
+                None => default_folder().map_err(|error| faults.add("DATA_DIR", error.to_string())).ok(),
             };
             folder.map(|folder| Settings {
                 folder,
@@ -91,15 +87,8 @@ impl Config {
         };
         let mut for_services = variables.clone();
         for_services.default_to("DATABASE_URL", NOT_YET);
-        let own = faults.finish(|| {
-            Some(Self {
-                variables: variables.clone(),
-                embedded,
-            })
-        });
-        ConfigError::both(own, Services::read(&for_services))
-            .map(|(config, _)| config)
-            .map_err(each_once)
+        let own = faults.finish(|| Some(Self { variables: variables.clone(), embedded }));
+        ConfigError::both(own, Services::read(&for_services)).map(|(config, _)| config).map_err(each_once)
     }
 }
 
@@ -133,25 +122,12 @@ impl Services {
         let api = posthaste_api::Config::read(variables);
         let scheduler = posthaste_scheduler::Config::read(&portless);
         let deliverer = posthaste_deliverer::Config::read(&portless);
-        let ((migration, api), (scheduler, deliverer)) = ConfigError::both(
-            ConfigError::both(migration, api),
-            ConfigError::both(scheduler, deliverer),
-        )?;
+        let ((migration, api), (scheduler, deliverer)) =
+            ConfigError::both(ConfigError::both(migration, api), ConfigError::both(scheduler, deliverer))?;
         // The API's health stands for all.
-        let scheduler = posthaste_scheduler::Config {
-            health_port: None,
-            ..scheduler
-        };
-        let deliverer = posthaste_deliverer::Config {
-            health_port: None,
-            ..deliverer
-        };
-        Ok(Self {
-            migration,
-            api,
-            scheduler,
-            deliverer,
-        })
+        let scheduler = posthaste_scheduler::Config { health_port: None, ..scheduler };
+        let deliverer = posthaste_deliverer::Config { health_port: None, ..deliverer };
+        Ok(Self { migration, api, scheduler, deliverer })
     }
 }
 
@@ -165,32 +141,27 @@ fn absolute(value: &str) -> Result<PathBuf, String> {
 /// # Errors
 /// One of them does not start; those that were started are stopped again.
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
-    let Config {
-        mut variables,
-        embedded,
-    } = config;
+    let Config { mut variables, embedded } = config;
     let server = match embedded {
-        Some(settings) => Some(start_server(settings, stop.clone()).await?),
+        Some(settings) => {
+            let chosen = variables.get("POSTGRES_BIN").is_some();
+            match start_server(settings, chosen, stop.clone()).await? {
+                Some(server) => Some(server),
+                None => return Ok(Running { address: None, finished: tokio::spawn(async { Ok(()) }) }),
+            }
+        }
         None => None,
     };
     if let Some(server) = &server {
         variables.set("DATABASE_URL", &server.url(NAME));
     }
-    let mut parts = Parts {
-        services: Vec::new(),
-        server,
-    };
+    let mut parts = Parts { services: Vec::new(), server };
     match start_services(&variables, &mut parts).await {
         Ok(announcement) => {
-            #[allow(clippy::print_stdout, reason = "a person reads it on the terminal")]
-            {
-                println!("{announcement}");
-            }
+            // A terminal that is gone is no reason to stop.
+            let _ = writeln!(std::io::stdout(), "{announcement}");
             let address = Some(announcement.api);
-            Ok(Running {
-                address,
-                finished: tokio::spawn(parts.run(stop)),
-            })
+            Ok(Running { address, finished: tokio::spawn(parts.run(stop)) })
         }
         Err(error) => {
             // What it has to say about its own end matters less than why it must end.
@@ -200,14 +171,23 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     }
 }
 
-async fn start_server(settings: Settings, stop: CancellationToken) -> Result<Embedded, StartError> {
+/// `None` if `stop` was cancelled meanwhile. `chosen`: the binaries were chosen by `POSTGRES_BIN`, which is then to blame if
+/// they do not do.
+async fn start_server(
+    settings: Settings,
+    chosen: bool,
+    stop: CancellationToken,
+) -> Result<Option<Embedded>, StartError> {
     let started = tokio::task::spawn_blocking(move || Embedded::start(settings, &stop)).await;
-    started
-        .map_err(|error| StartError::Other(error.to_string()))?
-        .map_err(|error| match error {
-            EmbeddedError::Setting { setting, message } => ConfigError::new(setting, message).into(),
-            error => StartError::Other(error.to_string()),
-        })
+    match started.map_err(|error| StartError::Other(error.to_string()))? {
+        Ok(server) => Ok(Some(server)),
+        Err(EmbeddedError::Abandoned) => Ok(None),
+        Err(EmbeddedError::Setting { setting, message }) => Err(ConfigError::new(setting, message).into()),
+        Err(EmbeddedError::NoBinaries(nothing)) if chosen => {
+            Err(ConfigError::new("POSTGRES_BIN", nothing.unusable.join("; ")).into())
+        }
+        Err(error) => Err(StartError::Other(error.to_string())),
+    }
 }
 
 async fn start_services(variables: &Variables, parts: &mut Parts) -> Result<Announcement, StartError> {
@@ -217,29 +197,17 @@ async fn start_services(variables: &Variables, parts: &mut Parts) -> Result<Anno
     for name in &migrated.applied {
         tracing::info!(name, "applied a migration");
     }
-    // In the order in which they end: the API first.
+    // The API last: once it answers, all that it stands for runs.
+    let token = CancellationToken::new();
+    let deliverer = posthaste_deliverer::start(services.deliverer, token.clone()).await?;
+    parts.put_first("deliverer", token, deliverer);
+    let token = CancellationToken::new();
+    let scheduler = posthaste_scheduler::start(services.scheduler, token.clone()).await?;
+    parts.put_first("scheduler", token, scheduler);
     let token = CancellationToken::new();
     let api = posthaste_api::start(services.api, token.clone()).await?;
     let address = api.address;
-    parts.services.push(Part {
-        name: "api",
-        stop: token,
-        finished: api.finished,
-    });
-    let token = CancellationToken::new();
-    let scheduler = posthaste_scheduler::start(services.scheduler, token.clone()).await?;
-    parts.services.push(Part {
-        name: "scheduler",
-        stop: token,
-        finished: scheduler.finished,
-    });
-    let token = CancellationToken::new();
-    let deliverer = posthaste_deliverer::start(services.deliverer, token.clone()).await?;
-    parts.services.push(Part {
-        name: "deliverer",
-        stop: token,
-        finished: deliverer.finished,
-    });
+    parts.put_first("api", token, api);
 
     Ok(Announcement {
         api: address.ok_or_else(|| StartError::Other("the API has no listener".to_owned()))?,
@@ -269,6 +237,11 @@ struct Parts {
 }
 
 impl Parts {
+    /// Adds one that is to end before all that were added earlier.
+    fn put_first(&mut self, name: &'static str, stop: CancellationToken, running: Running) {
+        self.services.insert(0, Part { name, stop, finished: running.finished });
+    }
+
     /// Until `stop`, or until a service ends by itself, which ends the others, too.
     async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
         let ended = {
@@ -288,11 +261,7 @@ impl Parts {
             });
         }
         problems.extend(self.end().await);
-        if problems.is_empty() {
-            Ok(())
-        } else {
-            Err(problems.join("; "))
-        }
+        if problems.is_empty() { Ok(()) } else { Err(problems.join("; ")) }
     }
 
     /// Ends one after the other. Returns what went wrong.
@@ -325,12 +294,7 @@ mod tests {
     }
 
     fn faulty(pairs: &[(&str, &str)]) -> Vec<String> {
-        config(pairs)
-            .unwrap_err()
-            .faults()
-            .iter()
-            .map(|fault| fault.variable.clone())
-            .collect()
+        config(pairs).unwrap_err().faults().iter().map(|fault| fault.variable.clone()).collect()
     }
 
     #[test]
@@ -349,23 +313,9 @@ mod tests {
 
     #[test]
     fn faults_are_found_before_anything_is_started() {
-        assert_eq!(
-            faulty(&[("DATA_DIR", "/d"), ("POSTGRES_BIN", "/nowhere")]),
-            ["POSTGRES_BIN"]
-        );
-        assert_eq!(
-            faulty(&[("DATA_DIR", "/d"), ("LOCK_DATABASE_URL", "postgres://db/app")]),
-            ["LOCK_DATABASE_URL"]
-        );
-        assert_eq!(
-            faulty(&[("DATA_DIR", "/d"), ("PORT", "x")]),
-            ["PORT"],
-            "it is the API's alone"
-        );
-        assert_eq!(
-            faulty(&[("DATA_DIR", "/d"), ("SHARDS", "0")]),
-            ["SHARDS"],
-            "read by all, told once"
-        );
+        assert_eq!(faulty(&[("DATA_DIR", "/d"), ("POSTGRES_BIN", "/nowhere")]), ["POSTGRES_BIN"]);
+        assert_eq!(faulty(&[("DATA_DIR", "/d"), ("LOCK_DATABASE_URL", "postgres://db/app")]), ["LOCK_DATABASE_URL"]);
+        assert_eq!(faulty(&[("DATA_DIR", "/d"), ("PORT", "x")]), ["PORT"], "it is the API's alone");
+        assert_eq!(faulty(&[("DATA_DIR", "/d"), ("SHARDS", "0")]), ["SHARDS"], "read by all, told once");
     }
 }

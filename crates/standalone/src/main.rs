@@ -37,26 +37,16 @@ fn main() -> ExitCode {
     match Arguments::parse().command.unwrap_or(Command::Dev) {
         Command::Dev => {
             let variables = dev::with_defaults(Variables::from_env());
-            run(
-                "posthaste",
-                &variables,
-                LogFormat::Pretty,
-                dev::Config::read,
-                dev::start,
-            )
+            run("posthaste", &variables, LogFormat::Pretty, dev::Config::read, dev::start)
         }
         Command::Migrate => migrate::run(&Variables::from_env()),
         Command::Api => run_service("posthaste-api", posthaste_api::Config::read, posthaste_api::start),
-        Command::Scheduler => run_service(
-            "posthaste-scheduler",
-            posthaste_scheduler::Config::read,
-            posthaste_scheduler::start,
-        ),
-        Command::Deliverer => run_service(
-            "posthaste-deliverer",
-            posthaste_deliverer::Config::read,
-            posthaste_deliverer::start,
-        ),
+        Command::Scheduler => {
+            run_service("posthaste-scheduler", posthaste_scheduler::Config::read, posthaste_scheduler::start)
+        }
+        Command::Deliverer => {
+            run_service("posthaste-deliverer", posthaste_deliverer::Config::read, posthaste_deliverer::start)
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Safe to run any number of times, and from any number of places at once.
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
@@ -40,20 +41,11 @@ impl Config {
         let raw: ConfigVariables = read(variables)?;
         let mut faults = Faults::default();
         let url = str::parse::<DatabaseUrl>;
-        let database = faults.required(
-            "DATABASE_URL",
-            "postgres://USER:PASSWORD@HOST:PORT/DATABASE",
-            raw.database_url,
-            url,
-        );
+        let database =
+            faults.required("DATABASE_URL", "postgres://USER:PASSWORD@HOST:PORT/DATABASE", raw.database_url, url);
         let direct = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
-        faults.finish(|| {
-            Some(Self {
-                database_url: direct.or(database)?,
-                shards,
-            })
-        })
+        faults.finish(|| Some(Self { database_url: direct.or(database)?, shards }))
     }
 }
 
@@ -62,21 +54,15 @@ impl Config {
 /// # Errors
 /// The database cannot be reached, or its schema cannot be brought up to date.
 pub async fn migrate(config: &Config) -> Result<Migrated, StartError> {
-    posthaste_store::migrations::migrate(&config.database_url, config.shards)
-        .await
-        .map_err(|error| match error {
-            MigrateError::Shards { .. } => ConfigError::new("SHARDS", error.to_string()).into(),
-            error => StartError::Database(error.to_string()),
-        })
+    posthaste_store::migrations::migrate(&config.database_url, config.shards).await.map_err(|error| match error {
+        MigrateError::Shards { .. } => ConfigError::new("SHARDS", error.to_string()).into(),
+        error => StartError::Database(error.to_string()),
+    })
 }
 
-/// The command: prints what was applied. Status 0, or 2 for a wrong configuration, or 1.
-#[allow(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "a command answers on the terminal"
-)]
+/// The command: says on the terminal what was applied (or nowhere, if that is gone). Status 0, or 2 for a wrong configuration, or 1.
 pub fn run(variables: &Variables) -> ExitCode {
+    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
     let migrated = Config::read(variables).map_err(StartError::from).and_then(|config| {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -87,14 +73,11 @@ pub fn run(variables: &Variables) -> ExitCode {
     match migrated {
         Ok(migrated) => {
             for name in &migrated.applied {
-                println!("applied {name}");
+                let _ = writeln!(out, "applied {name}");
             }
-            let note = if migrated.applied.is_empty() {
-                "up to date"
-            } else {
-                "now"
-            };
-            println!(
+            let note = if migrated.applied.is_empty() { "up to date" } else { "now" };
+            let _ = writeln!(
+                out,
                 "the schema is {note}: version {}, {} shards",
                 migrated.schema.version, migrated.schema.shards
             );
@@ -102,7 +85,7 @@ pub fn run(variables: &Variables) -> ExitCode {
         }
         Err(error) => {
             for line in error.to_string().lines() {
-                eprintln!("posthaste migrate: {line}");
+                let _ = writeln!(err, "posthaste migrate: {line}");
             }
             ExitCode::from(if matches!(error, StartError::Config(_)) { 2 } else { 1 })
         }

@@ -94,11 +94,20 @@ pub async fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AsyncPgConne
         Ok(conn)
     };
     match tokio::time::timeout(CONNECT_DEADLINE, attempt).await {
-        Ok(result) => result,
+        Ok(result) => result.map_err(|error| about(url, error)),
         Err(_) => Err(StoreError::Unavailable(format!(
             "{url} did not answer within {} s",
             CONNECT_DEADLINE.as_secs()
         ))),
+    }
+}
+
+/// Says which database it is that cannot be used: there may be several, and nobody else knows.
+fn about(url: &DatabaseUrl, error: StoreError) -> StoreError {
+    match error {
+        StoreError::Unavailable(text) => StoreError::Unavailable(format!("{url}: {text}")),
+        StoreError::Other(text) => StoreError::Other(format!("{url}: {text}")),
+        error => error,
     }
 }
 

@@ -100,7 +100,7 @@ statement! {
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
           JOIN posthaste.messages m ON m.id = e.id
-         WHERE e.outcome = 'failed' AND m.dead_letter_hops < {hops}
+         WHERE e.outcome IN ('failed', 'expired') AND m.dead_letter_hops < {hops}
      ), dead_message AS (
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,
                                         dead_letter_hops)

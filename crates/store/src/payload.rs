@@ -33,7 +33,8 @@ pub struct Payload {
     pub cron: Option<CronId>,
     /// When it was asked to be delivered first.
     pub scheduled_at: Timestamp,
-    /// How long ago that was, by the database's clock.
+    /// How long ago that was, by the database's clock; since it was stored, where that was later. A time in the past means
+    /// "now", and leaves the message all its time for retries.
     pub age: Duration,
     /// `None`: the queue was deleted.
     pub target: Option<Target>,
@@ -59,8 +60,8 @@ pub enum Read {
 
 type QueueSql = (Text, Text, Text, Nullable<Jsonb>, Nullable<Integer>, BigInt, BigInt, Double, BigInt);
 type QueueTuple = (String, String, String, Option<Value>, Option<i32>, i64, i64, f64, i64);
-type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz);
-type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp);
+type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz, Timestamptz);
+type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp, PgTimestamp);
 
 statement! {
     /// The running total is over stored sizes, which are known without reading the bodies.
@@ -79,12 +80,12 @@ statement! {
     "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled,
             b.fits,
             CASE WHEN b.fits THEN b.body END, CASE WHEN b.fits THEN b.body_binary END, CASE WHEN b.fits THEN b.headers END,
-            b.cron_id, b.scheduled_at, clock_timestamp(),
+            b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), clock_timestamp(),
             q.name, q.callback_url, q.method, q.headers, q.max_retries, q.max_age_seconds,
             q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms
        FROM (
             SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled,
-                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at,
+                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at,
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
@@ -121,8 +122,7 @@ pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64
 }
 
 fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payload {
-    let (text, binary, headers, cron, scheduled_at, clock) = message;
-    let scheduled_at = from_postgres(scheduled_at);
+    let (text, binary, headers, cron, scheduled_at, since, clock) = message;
     Payload {
         id: row.id,
         queue: row.queue,
@@ -131,8 +131,8 @@ fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payloa
         body: text.map(String::into_bytes).or(binary),
         headers: headers.and_then(object),
         cron: cron.map(CronId),
-        scheduled_at,
-        age: from_postgres(clock).since(scheduled_at),
+        scheduled_at: from_postgres(scheduled_at),
+        age: from_postgres(clock).since(from_postgres(since)),
         target: queue.map(target),
     }
 }

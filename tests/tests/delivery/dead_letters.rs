@@ -3,10 +3,11 @@
 use posthaste_tests::outbox::message_of;
 use posthaste_tests::receiver::Answer;
 
-use super::{SOON, Scene, headers_without_id, verdicts};
+use super::{SOON, Scene, lasting_headers, verdicts};
 
 /// Every byte there is, NUL among them.
-const BINARY: &str = "decode((SELECT string_agg(lpad(to_hex(i % 256), 2, '0'), '') FROM generate_series(0, 511) AS i), 'hex')";
+const BINARY: &str =
+    "decode((SELECT string_agg(lpad(to_hex(i % 256), 2, '0'), '') FROM generate_series(0, 511) AS i), 'hex')";
 
 #[actix_rt::test]
 async fn a_dead_letter_has_the_body_and_the_headers_of_its_message() {
@@ -46,12 +47,12 @@ async fn a_dead_letter_has_the_body_and_the_headers_of_its_message() {
         assert_eq!((failed[0].path.as_str(), dead[0].path.as_str()), ("/fails", "/dead"));
         assert_eq!(failed[1].body, failed[0].body, "{body}");
         assert_eq!(dead[0].body, failed[0].body, "{body}");
-        let expected: Vec<_> = headers_without_id(failed[0])
+        let expected: Vec<_> = lasting_headers(failed[0])
             .into_iter()
             .filter(|(name, _)| name != "x-secret-of-queue")
             .map(|(name, value)| if name == "x-queue" { (name, "dead".to_owned()) } else { (name, value) })
             .collect();
-        assert_eq!(headers_without_id(dead[0]), expected, "{body}");
+        assert_eq!(lasting_headers(dead[0]), expected, "{body}");
         if body.starts_with("body_binary") {
             let bytes: Vec<u8> = (0..512_u32).map(|i| u8::try_from(i % 256).unwrap()).collect();
             assert_eq!(failed[0].body, bytes);
@@ -76,10 +77,7 @@ async fn dead_letter_queues_in_a_circle_come_to_an_end() {
     scene.receiver.answer("/two", Answer::status(500));
     let one = scene.queue("/one", &[("max_retries", "0")]).await;
     let two = scene.queue("/two", &[("max_retries", "0"), ("dead_letter_queue_id", &one.to_string())]).await;
-    scene
-        .outbox
-        .execute(&format!("UPDATE posthaste.queues SET dead_letter_queue_id = {two} WHERE id = {one}"))
-        .await;
+    scene.outbox.execute(&format!("UPDATE posthaste.queues SET dead_letter_queue_id = {two} WHERE id = {one}")).await;
     scene.outbox.enqueue(one, "x").await;
 
     scene.outbox.nothing_pending(SOON).await;
@@ -98,11 +96,7 @@ async fn a_hundred_failing_messages_make_a_hundred_dead_letters() {
     let scene = Scene::new().await;
     scene.receiver.answer("/fails", Answer::status(500));
     let dead = scene.queue("/dead", &[]).await;
-    let settings = [
-        ("max_retries", "2"),
-        ("retry_initial_ms", "20"),
-        ("dead_letter_queue_id", &dead.to_string()),
-    ];
+    let settings = [("max_retries", "2"), ("retry_initial_ms", "20"), ("dead_letter_queue_id", &dead.to_string())];
     let queue = scene.queue("/fails", &settings).await;
     let messages = scene.outbox.enqueue_many(queue, 100).await;
 

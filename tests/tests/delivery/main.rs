@@ -46,12 +46,7 @@ impl Scene {
     async fn without_deliverer() -> Self {
         let database = Database::new().await;
         let outbox = Outbox::on(&database).await;
-        Self {
-            database,
-            outbox,
-            receiver: Receiver::start(),
-            deliverer: None,
-        }
+        Self { database, outbox, receiver: Receiver::start(), deliverer: None }
     }
 
     async fn start_deliverer(&mut self) {
@@ -81,10 +76,10 @@ fn verdicts(attempts: &[Attempt]) -> Vec<String> {
     attempts.iter().map(Attempt::verdict).collect()
 }
 
-/// All headers of a request but the message's id, in order of their names.
-fn headers_without_id(request: &Received) -> Vec<(String, String)> {
+/// What all requests for the same body have in common, in order of the names: neither the message's id nor the date.
+fn lasting_headers(request: &Received) -> Vec<(String, String)> {
     let mut headers = request.headers.clone();
-    headers.retain(|(name, _)| name != "webhook-id");
+    headers.retain(|(name, _)| !["webhook-id", "date"].contains(&name.as_str()));
     headers.sort();
     headers
 }

@@ -61,7 +61,7 @@ async fn without_headers_it_is_json_from_posthaste() {
     let agents = all(&request, "user-agent");
     assert!(matches!(agents[..], [agent] if agent.starts_with("Posthaste/")), "{agents:?}");
     let names: Vec<_> = request.headers.iter().map(|(name, _)| name.as_str()).collect();
-    let known = ["connection", "content-length", "content-type", "host", "user-agent", "webhook-id"];
+    let known = ["connection", "content-length", "content-type", "date", "host", "user-agent", "webhook-id"];
     assert!(names.iter().all(|name| known.contains(name)), "{names:?}");
 }
 

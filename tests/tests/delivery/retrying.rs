@@ -4,7 +4,7 @@ use posthaste_tests::outbox::{message_of, micros};
 use posthaste_tests::receiver::Answer;
 use serde_json::json;
 
-use super::{LATE, SOON, Scene, headers_without_id, verdicts};
+use super::{LATE, SOON, Scene, lasting_headers, verdicts};
 
 const BODY: &str = "{\"order\": 7, \"note\": \"Zoë said \\\"ok\\\" 👍\"}\r\n\tend ";
 const HEADERS: &str = r#"'{"X-Order": "7", "x-true": true, "X-Number": 1.5, "X-Text": "grüße"}'"#;
@@ -16,10 +16,7 @@ async fn each_attempt_waits_carries_the_same_request_and_is_recorded() {
     let answer = Answer::status(503).header("x-reason", "overload").header("x-odd", "a\u{ff}b");
     scene.receiver.answer("/fails", answer.body(reason.clone()));
     let queue = scene.queue("/fails?a=b%20c", &[("max_retries", "4")]).await;
-    let message = scene
-        .outbox
-        .enqueue_with(queue, &format!("body => $body${BODY}$body$, headers => {HEADERS}"))
-        .await;
+    let message = scene.outbox.enqueue_with(queue, &format!("body => $body${BODY}$body$, headers => {HEADERS}")).await;
 
     let attempts = scene.outbox.ended(SOON, message).await;
     let requests = scene.receiver.requests_to("/fails");
@@ -52,7 +49,7 @@ async fn each_attempt_waits_carries_the_same_request_and_is_recorded() {
         for (name, value) in [("x-order", "7"), ("x-true", "true"), ("x-number", "1.5"), ("x-text", "grüße")] {
             assert_eq!(request.header(name), Some(value), "{name}");
         }
-        assert_eq!(headers_without_id(request), headers_without_id(&requests[0]));
+        assert_eq!(lasting_headers(request), lasting_headers(&requests[0]));
     }
 }
 
@@ -77,12 +74,8 @@ async fn max_retries_counts_what_follows_the_first_attempt() {
 async fn the_waits_follow_the_queues_settings() {
     let scene = Scene::new().await;
     scene.receiver.answer("/fails", Answer::status(500));
-    let settings = [
-        ("max_retries", "4"),
-        ("retry_initial_ms", "50"),
-        ("retry_multiplier", "3"),
-        ("retry_max_ms", "300"),
-    ];
+    let settings =
+        [("max_retries", "4"), ("retry_initial_ms", "50"), ("retry_multiplier", "3"), ("retry_max_ms", "300")];
     let queue = scene.queue("/fails", &settings).await;
     let message = scene.outbox.enqueue(queue, "x").await;
 
@@ -149,14 +142,17 @@ async fn without_a_number_of_retries_the_age_ends_them() {
 
     let (last, earlier) = attempts.split_last().unwrap();
     assert!(earlier.iter().all(|attempt| attempt.verdict() == "retried status"), "{attempts:?}");
-    assert_eq!(last.verdict(), "failed status");
+    // The other if the last retry was planned just in time and then came too late.
+    assert!(["failed status", "expired expired"].contains(&last.verdict().as_str()), "{attempts:?}");
     let scheduled = scene
         .outbox
         .number(&format!(
             "SELECT (extract(epoch FROM scheduled_at) * 1000000)::bigint FROM posthaste.messages WHERE id = {message}"
         ))
         .await;
-    assert!(last.started - scheduled < 2_000_000, "an attempt at the age of {} µs", last.started - scheduled);
+    for attempt in attempts.iter().filter(|attempt| attempt.status.is_some()) {
+        assert!(attempt.started - scheduled < 2_000_000, "an attempt at {} µs", attempt.started - scheduled);
+    }
     // One more wait would have made it too old. The clock that an attempt is stamped with runs a little behind.
     assert!(last.finished - scheduled > 1_750_000, "gave up at the age of {} µs", last.finished - scheduled);
     assert!(attempts.len() >= 4, "{attempts:?}");

@@ -133,10 +133,7 @@ async fn a_message_cancelled_before_any_deliverer_ran_is_never_sent() {
 #[actix_rt::test]
 async fn cancelled_while_it_is_being_sent_it_is_not_tried_again() {
     let scene = Scene::new().await;
-    let slow = |status| Answer {
-        delay: Duration::from_millis(700),
-        ..Answer::status(status)
-    };
+    let slow = |status| Answer { delay: Duration::from_millis(700), ..Answer::status(status) };
     scene.receiver.answer("/fails", slow(500));
     scene.receiver.answer("/works", slow(200));
     let mut messages = Vec::new();

@@ -19,10 +19,7 @@ async fn without_the_secret_nothing_is_told_and_nothing_done() {
     let setup = Setup::start(launch, database).await;
     let nobody = &setup.api;
     let address = setup.process.address();
-    let [somebody, admin] = [
-        Api::with_secret(address, "open sesam"),
-        Api::with_secret(address, SECRET),
-    ];
+    let [somebody, admin] = [Api::with_secret(address, "open sesam"), Api::with_secret(address, SECRET)];
     assert_eq!(admin.create_queue(&queue()).await, "1");
 
     let queue = queue();
@@ -55,14 +52,7 @@ async fn without_the_secret_nothing_is_told_and_nothing_done() {
     }
     let invalid = nobody.post_raw("/messages", "application/json", "{").await;
     assert_error(&invalid, 401, CODE, "Unauthorized", DENIED);
-    assert_eq!(
-        (
-            setup.rows("queues").await,
-            setup.rows("messages").await,
-            setup.rows("crons").await
-        ),
-        (1, 0, 0)
-    );
+    assert_eq!((setup.rows("queues").await, setup.rows("messages").await, setup.rows("crons").await), (1, 0, 0));
 
     assert_eq!(admin.get("/queues/1").await.status, 200);
     assert_eq!(admin.create_message(&message).await, "1");

@@ -22,22 +22,15 @@ async fn a_deleted_message_is_never_delivered() {
     api.create_queue(&calling(&receiver, "/q")).await;
     let soon = chrono::Utc::now() + chrono::TimeDelta::milliseconds(1500);
     let after = soon + chrono::TimeDelta::milliseconds(500);
-    let cancelled = api
-        .create_message(&json!({"queueId": 1, "when": soon, "body": "cancelled"}))
-        .await;
+    let cancelled = api.create_message(&json!({"queueId": 1, "when": soon, "body": "cancelled"})).await;
     let before = api.get(&format!("/messages/{cancelled}")).await;
 
     let deleted = api.delete(&format!("/messages/{cancelled}/")).await;
-    assert_eq!(
-        (deleted.status, &deleted.text),
-        (200, &before.text),
-        "the row as it was"
-    );
+    assert_eq!((deleted.status, &deleted.text), (200, &before.text), "the row as it was");
     let path = format!("/messages/{cancelled}");
     assert_not_found(&api.get(&path).await, "GET", &path);
     assert_not_found(&api.delete(&path).await, "DELETE", &path);
-    api.create_message(&json!({"queueId": 1, "when": after, "body": "kept"}))
-        .await;
+    api.create_message(&json!({"queueId": 1, "when": after, "body": "kept"})).await;
 
     receiver.wait_for_count(SOON, "/q", 1).await;
     setup.wait_until_nothing_is_pending().await;
@@ -52,10 +45,7 @@ async fn a_delivered_message_is_deleted_with_its_history() {
     api.create_queue(&calling(&receiver, "/q")).await;
     let id = api.create_message(&json!({"queueId": 1, "body": "x"})).await;
     let path = format!("/messages/{id}");
-    wait::eventually(SOON, "it is sent", async || {
-        api.get(&path).await.json["sentAt"].is_string()
-    })
-    .await;
+    wait::eventually(SOON, "it is sent", async || api.get(&path).await.json["sentAt"].is_string()).await;
     let before = api.get(&path).await;
     assert_eq!(api.delete(&path).await.text, before.text);
     assert_eq!((setup.rows("messages").await, setup.rows("attempts").await), (0, 0));
@@ -73,11 +63,7 @@ async fn a_deleted_cron_fires_no_more() {
     let yearly = api.create_cron(&json!({"queueId": 1, "schedule": "@yearly"})).await;
 
     let before = api.get(&format!("/crons/{cron}")).await;
-    assert_eq!(
-        api.delete(&format!("/cron/{cron}")).await.text,
-        before.text,
-        "the row as it was"
-    );
+    assert_eq!(api.delete(&format!("/cron/{cron}")).await.text, before.text, "the row as it was");
     assert_eq!(api.delete(&format!("/crons/{yearly}/")).await.status, 200);
     let path = format!("/crons/{cron}");
     assert_not_found(&api.get(&path).await, "GET", &path);
@@ -86,25 +72,13 @@ async fn a_deleted_cron_fires_no_more() {
 
     // A message beyond two more ticks that would have been.
     let later = chrono::Utc::now() + chrono::TimeDelta::milliseconds(2100);
-    api.create_message(&json!({"queueId": 1, "when": later, "body": "later"}))
-        .await;
-    receiver
-        .wait_for(SOON, "later", |all| all.iter().any(|request| request.text() == "later"))
-        .await;
+    api.create_message(&json!({"queueId": 1, "when": later, "body": "later"})).await;
+    receiver.wait_for(SOON, "later", |all| all.iter().any(|request| request.text() == "later")).await;
     assert_eq!((receiver.count(), setup.rows("messages").await), (ticks + 1, fired + 1));
     let messages = api.get("/messages?limit=100").await;
-    let of_yearly = messages
-        .json
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|message| message["cronId"] == yearly.as_str());
+    let of_yearly = messages.json.as_array().unwrap().iter().find(|message| message["cronId"] == yearly.as_str());
     let cancelled = of_yearly.expect("its history stays");
-    assert_eq!(
-        (&cancelled["sentAt"], &cancelled["failed"]),
-        (&json!(null), &json!(false)),
-        "{cancelled}"
-    );
+    assert_eq!((&cancelled["sentAt"], &cancelled["failed"]), (&json!(null), &json!(false)), "{cancelled}");
 }
 
 #[actix_rt::test]
@@ -121,30 +95,16 @@ async fn a_queue_in_use_is_deleted_by_force_only() {
         body["queueId"] = created.json["id"].clone();
         let user = api.post(path, &body).await.created();
         assert_error(&api.delete(&queue).await, 409, "PH_IN_USE", "Conflict", IN_USE);
-        assert_error(
-            &api.delete(&format!("{queue}?force=false")).await,
-            409,
-            "PH_IN_USE",
-            "Conflict",
-            IN_USE,
-        );
+        assert_error(&api.delete(&format!("{queue}?force=false")).await, 409, "PH_IN_USE", "Conflict", IN_USE);
         assert_eq!(api.get(&queue).await.text, created.text);
         assert_eq!(setup.rows("pending").await, 1);
 
         let deleted = api.delete(&format!("{queue}/?force=true")).await;
-        assert_eq!(
-            (deleted.status, &deleted.text),
-            (200, &created.text),
-            "the row as it was"
-        );
+        assert_eq!((deleted.status, &deleted.text), (200, &created.text), "the row as it was");
         assert_not_found(&api.get(&queue).await, "GET", &queue);
         setup.wait_until_nothing_is_pending().await;
         let left = api.get(&format!("{path}{user}")).await.status;
-        assert_eq!(
-            left,
-            if path == "/messages/" { 200 } else { 404 },
-            "history stays readable, crons go"
-        );
+        assert_eq!(left, if path == "/messages/" { 200 } else { 404 }, "history stays readable, crons go");
     }
     assert_eq!((setup.rows("messages").await, receiver.count()), (2, 0));
     let message = api.get("/messages/1").await;
@@ -162,18 +122,9 @@ async fn a_queue_whose_messages_are_done_is_deleted_and_its_history_stays() {
     setup.wait_until_nothing_is_pending().await;
     assert_eq!(api.delete("/queues/1").await.status, 200);
     assert_not_found(&api.get("/queues/1").await, "GET", "/queues/1");
-    assert_eq!(
-        api.get("/messages/1").await.json["sentAt"].as_str().map(str::len),
-        Some(24)
-    );
+    assert_eq!(api.get("/messages/1").await.json["sentAt"].as_str().map(str::len), Some(24));
     let refused = api.post("/messages/", &json!({"queueId": 1})).await;
-    assert_error(
-        &refused,
-        404,
-        "PH_UNKNOWN_QUEUE",
-        "Not Found",
-        "body/queueId: there is no queue with id 1",
-    );
+    assert_error(&refused, 404, "PH_UNKNOWN_QUEUE", "Not Found", "body/queueId: there is no queue with id 1");
 }
 
 #[actix_rt::test]

@@ -1,11 +1,6 @@
 //! The HTTP interface as applications of pg-hooks know it: paths, answers, lists, rights, deletion, and many at once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod access;
 mod deleting;
@@ -51,9 +46,7 @@ impl Setup {
     }
 
     async fn rows(&self, table: &str) -> i64 {
-        self.database
-            .number(&format!("SELECT count(*) FROM posthaste.{table}"))
-            .await
+        self.database.number(&format!("SELECT count(*) FROM posthaste.{table}")).await
     }
 }
 
@@ -76,20 +69,9 @@ fn without_times(text: &str) -> String {
     const MODEL: &[u8] = b"\"0000-00-00T00:00:00.000Z\"";
     let is_time = |rest: &str| {
         let same = |(&given, &model): (&u8, &u8)| {
-            if model == b'0' {
-                given.is_ascii_digit()
-            } else {
-                given == model
-            }
+            if model == b'0' { given.is_ascii_digit() } else { given == model }
         };
-        rest.len() >= MODEL.len()
-            && rest
-                .bytes()
-                .take(MODEL.len())
-                .collect::<Vec<_>>()
-                .iter()
-                .zip(MODEL)
-                .all(same)
+        rest.len() >= MODEL.len() && rest.bytes().take(MODEL.len()).collect::<Vec<_>>().iter().zip(MODEL).all(same)
     };
     let mut result = String::new();
     let mut rest = text;

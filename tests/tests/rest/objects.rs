@@ -22,10 +22,7 @@ async fn a_queue_is_answered_with_all_its_fields_in_order() {
     let created = api.post("/queues", &all).await;
     assert_json(&created, text);
     assert_eq!(header(&created, "location"), "/queues/2");
-    assert_ne!(
-        created.json["createdAt"], "2001-01-01T00:00:00.000Z",
-        "it is the database's"
-    );
+    assert_ne!(created.json["createdAt"], "2001-01-01T00:00:00.000Z", "it is the database's");
 
     for (given, shown) in [(json!(0), json!(0)), (json!(null), json!(null)), (json!(3.0), json!(3))] {
         let mut queue = queue();
@@ -133,10 +130,6 @@ async fn a_body_may_be_any_json_and_arrives_byte_for_byte() {
         let webhook_id = format!("msg_{id}");
         let is_it = |request: &posthaste_tests::receiver::Received| request.header("webhook-id") == Some(&webhook_id);
         let came = receiver.wait_for(SOON, body, |all| all.iter().any(is_it)).await;
-        assert_eq!(
-            came.iter().find(|request| is_it(request)).unwrap().body,
-            stored.as_bytes(),
-            "{body}"
-        );
+        assert_eq!(came.iter().find(|request| is_it(request)).unwrap().body, stored.as_bytes(), "{body}");
     }
 }

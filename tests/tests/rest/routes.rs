@@ -36,9 +36,7 @@ async fn what_does_not_exist_is_named() {
         ("POST", "/messages/1"),
         ("POST", "/healthz"),
     ] {
-        let answer = api
-            .send(Method::from_bytes(method.as_bytes()).unwrap(), target, None)
-            .await;
+        let answer = api.send(Method::from_bytes(method.as_bytes()).unwrap(), target, None).await;
         assert_not_found(&answer, method, target);
     }
     assert_eq!(api.get("/queues/1").await.status, 200, "nothing was deleted");
@@ -64,11 +62,8 @@ async fn head_is_get_without_the_body() {
         let head = api.send(Method::HEAD, path, None).await;
         assert_eq!((head.status, head.text.as_str()), (get.status, ""), "{path}");
         for name in ["content-type", "content-length"] {
-            let same = if get.status == 404 && name == "content-length" {
-                header(&head, name)
-            } else {
-                header(&get, name)
-            };
+            let same =
+                if get.status == 404 && name == "content-length" { header(&head, name) } else { header(&get, name) };
             assert_eq!(header(&head, name), same, "{name} of {path}");
         }
         assert_ne!(header(&head, "content-length"), "0", "{path}");
@@ -83,18 +78,10 @@ async fn probes_tell_whether_it_lives_and_whether_it_can_work() {
     }
     database.execute("ALTER SCHEMA posthaste RENAME TO gone").await;
     let answer = api.get("/readyz").await;
-    assert_eq!(
-        (answer.status, answer.json["status"].as_str()),
-        (503, Some("unavailable")),
-        "{}",
-        answer.text
-    );
+    assert_eq!((answer.status, answer.json["status"].as_str()), (503, Some("unavailable")), "{}", answer.text);
     let reason = answer.json["reason"].as_str().unwrap();
     assert!(reason.contains("posthaste migrate"), "{reason}");
     assert_eq!(api.get("/healthz").await.status, 200, "it lives");
     database.execute("ALTER SCHEMA gone RENAME TO posthaste").await;
-    wait::eventually(SOON, "it is ready again", async || {
-        api.get("/readyz").await.status == 200
-    })
-    .await;
+    wait::eventually(SOON, "it is ready again", async || api.get("/readyz").await.status == 200).await;
 }

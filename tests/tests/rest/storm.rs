@@ -17,8 +17,7 @@ async fn a_message_to_an_unknown_queue_fails_alone_among_hundreds() {
 
     let posts = (0..POSTS).map(async |n| {
         let queue = if is_bad(n) { 1_000_000 + n } else { 1 };
-        api.post("/messages/", &json!({"queueId": queue, "body": {"n": n}}))
-            .await
+        api.post("/messages/", &json!({"queueId": queue, "body": {"n": n}})).await
     });
     let mut ids = Vec::new();
     for (n, answer) in join_all(posts).await.into_iter().enumerate() {
@@ -26,11 +25,7 @@ async fn a_message_to_an_unknown_queue_fails_alone_among_hundreds() {
             let message = format!("body/queueId: there is no queue with id {}", 1_000_000 + n);
             assert_error(&answer, 404, "PH_UNKNOWN_QUEUE", "Not Found", &message);
         } else {
-            assert_eq!(
-                answer.json["body"],
-                format!(r#"{{"n":{n}}}"#),
-                "each answer is its own message's"
-            );
+            assert_eq!(answer.json["body"], format!(r#"{{"n":{n}}}"#), "each answer is its own message's");
             ids.push((answer.created(), n));
         }
     }

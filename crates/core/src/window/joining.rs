@@ -55,20 +55,13 @@ impl Windows {
         let Some(window) = self.window_of(row.shard, row.queue) else {
             return;
         };
-        let row = Row {
-            held_until: row.held_until.filter(|until| *until > self.now),
-            ..row
-        };
+        let row = Row { held_until: row.held_until.filter(|until| *until > self.now), ..row };
         let within = row.key() <= self.windows[window].tail;
         let needs_no_room = row.cancelled || within && row.held_until.is_some();
         if needs_no_room && self.loose.len() < self.most_loose() {
             self.put(window, row, Place::Loose);
         } else if within {
-            let place = if row.held_until.is_some() {
-                Place::Held
-            } else {
-                Place::Waiting
-            };
+            let place = if row.held_until.is_some() { Place::Held } else { Place::Waiting };
             self.put(window, row, place);
             self.make_room(window);
         } else {
@@ -157,11 +150,7 @@ impl Windows {
             return;
         }
         reading.aside.insert(row.key());
-        let over = if reading.aside.len() > reading.limit {
-            reading.aside.pop_last()
-        } else {
-            None
-        };
+        let over = if reading.aside.len() > reading.limit { reading.aside.pop_last() } else { None };
         reading.dropped = over.or(reading.dropped);
         self.put(window, row, Place::Aside);
         if let Some((_, id)) = over {

@@ -147,13 +147,7 @@ impl Queues {
     }
 
     fn open(&mut self, id: QueueId) -> usize {
-        let queue = Queue {
-            id,
-            windows: 0,
-            in_flight: 0,
-            ready: VecDeque::new(),
-            turn: Turn::None,
-        };
+        let queue = Queue { id, windows: 0, in_flight: 0, ready: VecDeque::new(), turn: Turn::None };
         let lane = match self.vacant.pop() {
             Some(lane) => {
                 self.lanes[lane] = queue;

@@ -22,13 +22,7 @@ pub(super) struct Reads {
 
 impl Reads {
     pub fn new(bound: usize) -> Reads {
-        Reads {
-            next: 0,
-            under_way: BTreeSet::new(),
-            attempts: IdMap::default(),
-            order: VecDeque::new(),
-            bound,
-        }
+        Reads { next: 0, under_way: BTreeSet::new(), attempts: IdMap::default(), order: VecDeque::new(), bound }
     }
 
     pub fn begin(&mut self) -> u64 {

@@ -45,9 +45,7 @@ impl Windows {
         if !self.wanting.is_empty() {
             return Some(Timestamp::MIN);
         }
-        self.wants
-            .first()
-            .map(|(at, _)| Timestamp(at.0.saturating_sub(SOON_MICROS)))
+        self.wants.first().map(|(at, _)| Timestamp(at.0.saturating_sub(SOON_MICROS)))
     }
 
     /// The rows that a refill has shown. `exhausted`: there were none beyond them when it was read, that is, fewer came
@@ -94,9 +92,7 @@ impl Windows {
     /// How many keys a window may hold now: its share at least, and what others leave.
     fn target(&self, window: usize) -> usize {
         let free = self.ceiling().saturating_sub(self.keys);
-        (self.windows[window].len() + free)
-            .max(self.share())
-            .min(self.limits.window)
+        (self.windows[window].len() + free).max(self.share()).min(self.limits.window)
     }
 
     /// Hands out a refill of a window that ran low.
@@ -109,19 +105,8 @@ impl Windows {
         let limit = most.min(self.target(window) - len);
         let of = &mut self.windows[window];
         let number = self.reads.begin();
-        of.reading = Some(Box::new(Reading {
-            number,
-            limit,
-            aside: Default::default(),
-            dropped: None,
-        }));
-        Refill {
-            shard: of.shard,
-            queue: of.queue,
-            after,
-            limit,
-            number,
-        }
+        of.reading = Some(Box::new(Reading { number, limit, aside: Default::default(), dropped: None }));
+        Refill { shard: of.shard, queue: of.queue, after, limit, number }
     }
 
     /// The window for which this refill is under way.

@@ -83,18 +83,12 @@ impl Windows {
 
     /// Whether nothing that the window holds is due soon.
     fn sleeps(&self, window: usize) -> bool {
-        self.windows[window]
-            .first()
-            .is_some_and(|(due, _)| due > self.horizon())
+        self.windows[window].first().is_some_and(|(due, _)| due > self.horizon())
     }
 
     /// The window after the cursor; it may be vacant.
     fn next_other(&mut self) -> usize {
-        self.cursor = if self.cursor + 1 < self.windows.len() {
-            self.cursor + 1
-        } else {
-            0
-        };
+        self.cursor = if self.cursor + 1 < self.windows.len() { self.cursor + 1 } else { 0 };
         self.cursor
     }
 

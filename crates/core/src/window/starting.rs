@@ -93,31 +93,14 @@ impl Windows {
 
     /// Moves a row from memory to in flight, on a slot of its queue or as a cancelled one. Its window is to be settled.
     fn fly(&mut self, id: MessageId, lane: Option<usize>) -> Option<Start> {
-        let Row {
-            queue,
-            shard,
-            attempt,
-            cancelled,
-            ..
-        } = self.remove(id)?;
-        let flight = Flight {
-            attempt,
-            shard,
-            lane,
-            next: None,
-        };
+        let Row { queue, shard, attempt, cancelled, .. } = self.remove(id)?;
+        let flight = Flight { attempt, shard, lane, next: None };
         self.flights.insert(id, flight);
         match lane {
             Some(lane) => self.queues.started(lane),
             None => self.cancelling += 1,
         }
-        Some(Start {
-            id,
-            queue,
-            shard,
-            attempt,
-            cancelled,
-        })
+        Some(Start { id, queue, shard, attempt, cancelled })
     }
 
     /// The window has nothing due any more.

@@ -8,11 +8,7 @@ use super::*;
 
 const SHARD: Shard = Shard(0);
 const QUEUE: QueueId = QueueId(1);
-const LIMITS: Limits = Limits {
-    window: 10,
-    budget: 100,
-    slots: 20,
-};
+const LIMITS: Limits = Limits { window: 10, budget: 100, slots: 20 };
 
 /// A point in time, in seconds.
 fn at(seconds: i64) -> Timestamp {
@@ -20,22 +16,11 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn row(id: i64, due: i64) -> Row {
-    Row {
-        id: MessageId(id),
-        queue: QUEUE,
-        shard: SHARD,
-        due: at(due),
-        attempt: 0,
-        held_until: None,
-        cancelled: false,
-    }
+    Row { id: MessageId(id), queue: QUEUE, shard: SHARD, due: at(due), attempt: 0, held_until: None, cancelled: false }
 }
 
 fn of_queue(queue: i64, row: Row) -> Row {
-    Row {
-        queue: QueueId(queue),
-        ..row
-    }
+    Row { queue: QueueId(queue), ..row }
 }
 
 /// The owner of `SHARD`, in which nothing was found, at 0.

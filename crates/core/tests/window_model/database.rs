@@ -72,10 +72,8 @@ impl Database {
     }
 
     pub fn queues(&self, shard: Shard, beyond: Option<QueueId>, limit: usize) -> Vec<QueueId> {
-        let rows = self
-            .rows
-            .values()
-            .filter(|row| row.shard == shard && beyond.is_none_or(|beyond| row.queue > beyond));
+        let rows =
+            self.rows.values().filter(|row| row.shard == shard && beyond.is_none_or(|beyond| row.queue > beyond));
         let mut queues: Vec<QueueId> = rows.map(|row| row.queue).collect();
         queues.sort();
         queues.dedup();
@@ -84,14 +82,9 @@ impl Database {
     }
 
     pub fn read(&self, shard: Shard, queue: QueueId, after: Option<(Timestamp, MessageId)>, limit: usize) -> Vec<Row> {
-        let rows = self
-            .rows
-            .values()
-            .filter(|row| row.shard == shard && row.queue == queue);
-        let mut rows: Vec<Row> = rows
-            .filter(|row| after.is_none_or(|after| (row.due, row.id) > after))
-            .copied()
-            .collect();
+        let rows = self.rows.values().filter(|row| row.shard == shard && row.queue == queue);
+        let mut rows: Vec<Row> =
+            rows.filter(|row| after.is_none_or(|after| (row.due, row.id) > after)).copied().collect();
         rows.sort_by_key(|row| (row.due, row.id));
         rows.truncate(limit);
         rows

@@ -52,12 +52,7 @@ impl World {
     }
 
     pub fn owned(&self, worker: usize) -> Vec<Shard> {
-        SHARDS
-            .into_iter()
-            .zip(self.owners)
-            .filter(|(_, owner)| *owner == worker)
-            .map(|(shard, _)| shard)
-            .collect()
+        SHARDS.into_iter().zip(self.owners).filter(|(_, owner)| *owner == worker).map(|(shard, _)| shard).collect()
     }
 
     pub fn insertion(&mut self, place: usize, due: Timestamp) -> Change {
@@ -129,19 +124,9 @@ impl World {
     /// Time passes. A hold outlasts every delivery that it was set for, so those end before it does.
     pub fn advance(&mut self, to: Timestamp) {
         let ends = |row: &Row| row.held_until.is_some_and(|until| self.now < until && until <= to);
-        let ending: BTreeSet<MessageId> = self
-            .db
-            .rows
-            .values()
-            .filter(|row| ends(row))
-            .map(|row| row.id)
-            .collect();
+        let ending: BTreeSet<MessageId> = self.db.rows.values().filter(|row| ends(row)).map(|row| row.id).collect();
         for worker in 0..2 {
-            while let Some(pick) = self.workers[worker]
-                .sending
-                .iter()
-                .position(|start| ending.contains(&start.id))
-            {
+            while let Some(pick) = self.workers[worker].sending.iter().position(|start| ending.contains(&start.id)) {
                 self.commit(worker, pick, Ending::Final);
             }
         }
@@ -170,10 +155,7 @@ impl World {
         self.come_to_rest();
         for worker in &self.workers {
             let windows = &worker.windows;
-            assert_eq!(
-                (windows.keys(), windows.loose(), windows.in_flight(), windows.windows()),
-                (0, 0, 0, 0)
-            );
+            assert_eq!((windows.keys(), windows.loose(), windows.in_flight(), windows.windows()), (0, 0, 0, 0));
         }
     }
 
@@ -212,10 +194,7 @@ impl World {
         let rows = self.db.rows.values().filter(|row| owned.contains(&row.shard));
         if let Some(next) = rows.map(startable_at).min() {
             let wakes = windows.next_due().into_iter().chain(windows.next_refill()).min();
-            assert!(
-                crowded || wakes.is_some_and(|wakes| wakes <= next),
-                "wakes at {wakes:?} for {next:?}"
-            );
+            assert!(crowded || wakes.is_some_and(|wakes| wakes <= next), "wakes at {wakes:?} for {next:?}");
         }
     }
 }

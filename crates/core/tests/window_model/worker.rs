@@ -113,13 +113,11 @@ impl Worker {
         match self.steps.pop_front() {
             None => {
                 let steps = self.windows.next_discovery(2);
-                self.steps
-                    .extend(steps.into_iter().map(|(shard, after)| (shard, after, None)));
+                self.steps.extend(steps.into_iter().map(|(shard, after)| (shard, after, None)));
                 !self.steps.is_empty()
             }
             Some((shard, after, None)) => {
-                self.steps
-                    .push_front((shard, after, Some(db.queues(shard, after, STEP))));
+                self.steps.push_front((shard, after, Some(db.queues(shard, after, STEP))));
                 true
             }
             Some((shard, ..)) if fails => {
@@ -177,8 +175,7 @@ impl Worker {
         let Some(id) = self.to_reread.pop_front() else {
             return false;
         };
-        self.rereads
-            .push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
+        self.rereads.push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
         true
     }
 
@@ -202,10 +199,7 @@ impl Worker {
             assert!(self.windows.owns(start.shard), "{start:?} of a shard that is not owned");
             let before = self.flying.insert(start.id, (start.attempt, start.shard));
             assert_eq!(before, None, "{start:?} is in flight");
-            assert!(
-                !self.finished.contains(&(start.id, start.attempt)),
-                "{start:?} is finished"
-            );
+            assert!(!self.finished.contains(&(start.id, start.attempt)), "{start:?} is finished");
             let shown = self.shown.get(&start.id).map(Vec::as_slice).unwrap_or_default();
             let as_shown = |row: &Row| {
                 (row.queue, row.shard, row.attempt, row.cancelled)
@@ -213,10 +207,7 @@ impl Worker {
                     && row.held_until.is_none_or(|until| until <= now)
                     && (row.cancelled || row.due <= now)
             };
-            assert!(
-                shown.iter().any(as_shown),
-                "{start:?} at {now:?} was never shown so: {shown:?}"
-            );
+            assert!(shown.iter().any(as_shown), "{start:?} at {now:?} was never shown so: {shown:?}");
         }
         let some = !starts.is_empty();
         self.started.extend(starts);
@@ -320,11 +311,7 @@ impl Worker {
         let loose = (budget / 4).max(slots);
         let windows = &self.windows;
         assert!(windows.keys() <= budget + windows.windows(), "{} keys", windows.keys());
-        assert!(
-            windows.set_aside() <= self.refills.len() * window,
-            "{} set aside",
-            windows.set_aside()
-        );
+        assert!(windows.set_aside() <= self.refills.len() * window, "{} set aside", windows.set_aside());
         assert!(windows.loose() <= loose, "{} loose", windows.loose());
         self.crowded |= windows.loose() == loose;
         assert!(windows.in_flight() <= slots, "{} in flight", windows.in_flight());

@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 
+use awc::ClientResponse;
 use awc::error::PayloadError;
 use awc::http::header::HeaderMap;
-use awc::ClientResponse;
 use futures_util::{Stream, StreamExt};
 
 /// How much of a body the attempt log keeps.

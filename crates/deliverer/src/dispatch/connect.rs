@@ -7,8 +7,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use actix_service::{Service, fn_service};
 use actix_http::error::ParseError;
+use actix_service::{Service, fn_service};
 use actix_tls::connect::tcp::TcpConnectorService;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
 use awc::error::{ConnectError as AwcConnectError, SendRequestError};
@@ -40,7 +40,9 @@ async fn resolve(egress: &Egress, host: &str, port: u16) -> Result<Vec<SocketAdd
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let found: Vec<SocketAddr> = match literal {
         Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => tokio::net::lookup_host((host, port)).await.map_err(|error| ConnectError::Resolver(error.into()))?.collect(),
+        Err(_) => {
+            tokio::net::lookup_host((host, port)).await.map_err(|error| ConnectError::Resolver(error.into()))?.collect()
+        }
     };
     let mut blocked = None;
     let mut permitted = Vec::with_capacity(found.len());

@@ -3,6 +3,7 @@
 //! The usual places are looked through in order, the first usable one wins: a folder that holds both `initdb` and `postgres`
 //! (symbolic links resolved), of version 14 or later, which the user that will run the server may execute.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -41,9 +42,8 @@ pub struct Found {
 impl Search {
     /// `PATH`, `pg_config --bindir`, then where Debian, RPM, Homebrew and Postgres.app put it; else a download.
     pub fn usual() -> Self {
-        let mut places: Vec<PathBuf> = std::env::var_os("PATH")
-            .map(|path| std::env::split_paths(&path).collect())
-            .unwrap_or_default();
+        let mut places: Vec<PathBuf> =
+            std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default();
         places.extend(pg_config_bindir());
         for (parent, prefix, rest) in [
             ("/usr/lib/postgresql", "", "bin"),
@@ -54,18 +54,14 @@ impl Search {
         ] {
             places.extend(newest_first(Path::new(parent), prefix, rest));
         }
-        Self {
-            places,
-            allow_download: true,
-        }
+        let mut seen = HashSet::new();
+        places.retain(|place| seen.insert(place.clone()));
+        Self { places, allow_download: true }
     }
 
     /// Only this folder, nothing else.
     pub fn only(folder: PathBuf) -> Self {
-        Self {
-            places: vec![folder],
-            allow_download: false,
-        }
+        Self { places: vec![folder], allow_download: false }
     }
 
     /// Looks into every place, as the user that will run the server.
@@ -106,16 +102,9 @@ pub(super) fn inspect(folder: &Path, user: &ServerUser) -> Result<Binaries, Stri
         .map_err(|error| format!("{} cannot be run: {error}", postgres.display()))?;
     let said = String::from_utf8_lossy(&output.stdout);
     match major_version(&said) {
-        Some(major) if major >= OLDEST_MAJOR => Ok(Binaries {
-            folder: folder.to_owned(),
-            major,
-        }),
+        Some(major) if major >= OLDEST_MAJOR => Ok(Binaries { folder: folder.to_owned(), major }),
         Some(major) => Err(format!("{} is PostgreSQL {major}, which is too old", folder.display())),
-        None => Err(format!(
-            "{} --version does not tell a version: {}",
-            postgres.display(),
-            said.trim()
-        )),
+        None => Err(format!("{} --version does not tell a version: {}", postgres.display(), said.trim())),
     }
 }
 
@@ -127,11 +116,7 @@ fn major_version(said: &str) -> Option<u32> {
 }
 
 fn pg_config_bindir() -> Option<PathBuf> {
-    let output = Command::new("pg_config")
-        .arg("--bindir")
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
+    let output = Command::new("pg_config").arg("--bindir").stdin(Stdio::null()).output().ok()?;
     let folder = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !folder.trim().is_empty()).then(|| PathBuf::from(folder.trim()))
 }
@@ -146,11 +131,8 @@ fn newest_first(parent: &Path, prefix: &str, rest: &str) -> Vec<PathBuf> {
             let entry = entry.ok()?;
             let name = entry.file_name().into_string().ok()?;
             let tail = name.strip_prefix(prefix)?;
-            let digits: String = tail
-                .chars()
-                .skip_while(|c| !c.is_ascii_digit())
-                .take_while(char::is_ascii_digit)
-                .collect();
+            let digits: String =
+                tail.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
             Some((digits.parse().unwrap_or(0), entry.path().join(rest)))
         })
         .collect();
@@ -177,19 +159,12 @@ mod tests {
 
     fn search(places: &[&Path]) -> Found {
         let places = places.iter().map(|place| place.to_path_buf()).collect();
-        Search {
-            places,
-            allow_download: false,
-        }
-        .find(&ServerUser::Myself)
+        Search { places, allow_download: false }.find(&ServerUser::Myself)
     }
 
     #[test]
     fn reads_the_major_version_of_every_kind_of_build() {
-        assert_eq!(
-            major_version("postgres (PostgreSQL) 17.6 (Debian 17.6-1.pgdg12+1)\n"),
-            Some(17)
-        );
+        assert_eq!(major_version("postgres (PostgreSQL) 17.6 (Debian 17.6-1.pgdg12+1)\n"), Some(17));
         assert_eq!(major_version("postgres (PostgreSQL) 18beta1\n"), Some(18));
         assert_eq!(major_version("postgres (PostgreSQL) 9.6.24\n"), Some(9));
         assert_eq!(major_version("something else\n"), None);
@@ -224,13 +199,7 @@ mod tests {
         let found = search(&[&links, &real]);
 
         let real = real.canonicalize().unwrap();
-        assert_eq!(
-            found.usable,
-            [Binaries {
-                folder: real,
-                major: 16
-            }]
-        );
+        assert_eq!(found.usable, [Binaries { folder: real, major: 16 }]);
     }
 
     #[test]

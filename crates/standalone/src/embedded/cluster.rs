@@ -113,10 +113,7 @@ fn new_password(folder: &Folder) -> Result<(), EmbeddedError> {
 fn create_database(folder: &Folder, binaries: &Binaries, cluster: &Path) -> Result<(), EmbeddedError> {
     let mut command = folder.user().command(binaries.folder.join("postgres"));
     command.args(["--single", "-D"]).arg(cluster).arg("postgres");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let what = || format!("running {}", binaries.folder.join("postgres").display());
     let mut child = command.spawn().tried(what)?;
     if let Some(mut input) = child.stdin.take() {
@@ -142,8 +139,5 @@ fn run(command: &mut Command) -> Result<(), EmbeddedError> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(EmbeddedError::Program {
-        program,
-        output: format!("{}: {}", output.status, said.trim()),
-    })
+    Err(EmbeddedError::Program { program, output: format!("{}: {}", output.status, said.trim()) })
 }

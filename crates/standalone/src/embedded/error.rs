@@ -121,10 +121,7 @@ pub struct NoBinaries {
 
 impl fmt::Display for NoBinaries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "no PostgreSQL server (version {OLDEST_MAJOR} or later) was found on this machine."
-        )?;
+        writeln!(f, "no PostgreSQL server (version {OLDEST_MAJOR} or later) was found on this machine.")?;
         if !self.searched.is_empty() {
             let searched: Vec<_> = self.searched.iter().map(|place| place.display().to_string()).collect();
             writeln!(f, "Looked for initdb and postgres in: {}", searched.join(", "))?;

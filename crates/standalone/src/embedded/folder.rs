@@ -45,11 +45,7 @@ pub fn default_folder() -> Result<PathBuf, EmbeddedError> {
     if rustix::process::geteuid().is_root() {
         return Ok(PathBuf::from("/var/lib/posthaste"));
     }
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_DATA_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
         .map(|data| data.join("posthaste"))
@@ -66,22 +62,11 @@ impl Folder {
     /// It cannot be made or written to, another process has it, or the server's user could not enter it.
     pub fn open(path: &Path) -> Result<Self, EmbeddedError> {
         let user = ServerUser::choose()?;
-        let unusable = |message: String| EmbeddedError::Setting {
-            setting: "DATA_DIR",
-            message,
-        };
-        let made = DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(path)
-            .and_then(|()| path.canonicalize());
+        let unusable = |message: String| EmbeddedError::Setting { setting: "DATA_DIR", message };
+        let made = DirBuilder::new().recursive(true).mode(0o755).create(path).and_then(|()| path.canonicalize());
         let root = made.map_err(|error| unusable(format!("{} cannot be made: {error}", path.display())))?;
         if let Some(barrier) = user.barred_from(&root)? {
-            let name = if let ServerUser::Other { name, .. } = &user {
-                name
-            } else {
-                ""
-            };
+            let name = if let ServerUser::Other { name, .. } = &user { name } else { "" };
             return Err(unusable(format!(
                 "started as root, PostgreSQL runs as the user {name}, who may not enter {}; choose a folder elsewhere, \
                  such as below /var/lib",
@@ -90,12 +75,7 @@ impl Folder {
         }
         let lock = lock(&root)?;
         let sockets = socket_folder(&root, &user)?;
-        Ok(Self {
-            root,
-            sockets,
-            user,
-            _lock: lock,
-        })
+        Ok(Self { root, sockets, user, _lock: lock })
     }
 
     /// The folder itself, without symbolic links.
@@ -135,11 +115,7 @@ impl Folder {
 
     /// The port of the last run.
     pub fn last_port(&self) -> Option<u16> {
-        std::fs::read_to_string(self.root.join("port"))
-            .ok()?
-            .trim()
-            .parse()
-            .ok()
+        std::fs::read_to_string(self.root.join("port")).ok()?.trim().parse().ok()
     }
 
     /// Keeps the port for the next run.
@@ -182,30 +158,20 @@ fn make_private(path: &Path, user: &ServerUser) -> std::io::Result<()> {
 
 fn lock(root: &Path) -> Result<File, EmbeddedError> {
     let path = root.join("posthaste.lock");
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o644)
-        .open(&path)
-        .map_err(|error| EmbeddedError::Setting {
-            setting: "DATA_DIR",
-            message: format!("{} cannot be written to: {error}", root.display()),
-        })?;
+    let mut file =
+        OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path).map_err(
+            |error| EmbeddedError::Setting {
+                setting: "DATA_DIR",
+                message: format!("{} cannot be written to: {error}", root.display()),
+            },
+        )?;
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {
             let mut holder = String::new();
             // What it says is only for the message.
-            let holder = file
-                .read_to_string(&mut holder)
-                .ok()
-                .and_then(|_| holder.trim().parse().ok());
-            return Err(EmbeddedError::InUse {
-                folder: root.to_owned(),
-                holder,
-            });
+            let holder = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+            return Err(EmbeddedError::InUse { folder: root.to_owned(), holder });
         }
         Err(error) => return Err(std::io::Error::from(error)).tried(|| format!("locking {}", path.display())),
     }
@@ -231,13 +197,7 @@ fn socket_folder(root: &Path, user: &ServerUser) -> Result<PathBuf, EmbeddedErro
     DirBuilder::new()
         .mode(0o700)
         .create(&far)
-        .or_else(|error| {
-            if error.kind() == ErrorKind::AlreadyExists {
-                Ok(())
-            } else {
-                Err(error)
-            }
-        })
+        .or_else(|error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) })
         .and_then(|()| std::fs::symlink_metadata(&far))
         .and_then(|found| {
             // Anybody may make folders in /tmp: one that is not ours alone was put there by somebody else.
@@ -299,15 +259,6 @@ mod tests {
         let file = home.path().join("file");
         std::fs::write(&file, "").unwrap();
         let error = Folder::open(&file.join("below")).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                EmbeddedError::Setting {
-                    setting: "DATA_DIR",
-                    ..
-                }
-            ),
-            "{error:?}"
-        );
+        assert!(matches!(error, EmbeddedError::Setting { setting: "DATA_DIR", .. }), "{error:?}");
     }
 }

@@ -31,10 +31,8 @@ pub fn fetch(home: &Path, major: Option<u32>, user: &ServerUser, stop: &Cancella
         let (home, stop) = (home.to_owned(), stop.clone());
         // A thread of its own, because the caller may be a thread that already drives a runtime.
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .map_err(|e| e.to_string())?;
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|e| e.to_string())?;
             runtime.block_on(async {
                 tokio::select! {
                     unpacked = tokio::time::timeout(DOWNLOAD_DEADLINE, unpack(&home, major)) => {
@@ -45,12 +43,9 @@ pub fn fetch(home: &Path, major: Option<u32>, user: &ServerUser, stop: &Cancella
             })
         })
     };
-    let installed = thread
-        .join()
-        .map_err(|_| "the download ended unexpectedly".to_owned())??;
+    let installed = thread.join().map_err(|_| "the download ended unexpectedly".to_owned())??;
     // It is unpacked into a folder that only we may enter.
-    user.give_tree(&installed)
-        .map_err(|error| format!("{}: {error}", installed.display()))?;
+    user.give_tree(&installed).map_err(|error| format!("{}: {error}", installed.display()))?;
     inspect(&installed.join("bin"), user)
 }
 
@@ -80,7 +75,45 @@ async fn unpack(home: &Path, major: u32) -> Result<PathBuf, String> {
         socket_dir: None,
     };
     let mut postgresql = PostgreSQL::new(settings);
-    postgresql.setup().await.map_err(|error| error.to_string())?;
+    postgresql.setup().await.map_err(|error| with_causes(&error))?;
     // Dropping it would stop the server of its data folder, of which there is none.
     Ok(postgresql.settings().installation_dir.clone())
+}
+
+/// "The request failed" alone helps nobody.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let mut texts: Vec<_> = causes.map(ToString::to_string).collect();
+    texts.dedup();
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_build_that_was_fetched_before_is_used_without_a_network() {
+        let home = tempfile::tempdir().unwrap();
+        let folder = home.path().join("16.2.0/bin");
+        std::fs::create_dir_all(&folder).unwrap();
+        for program in ["initdb", "postgres"] {
+            let path = folder.join(program);
+            std::fs::write(&path, "#!/bin/sh\necho 'postgres (PostgreSQL) 16.2'\n").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let found = fetch(home.path(), Some(16), &ServerUser::Myself, &CancellationToken::new()).unwrap();
+        assert_eq!(found, Binaries { folder, major: 16 });
+    }
+
+    #[test]
+    fn a_failure_is_told_with_its_causes() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("the request failed")]
+        struct Outer(#[source] std::io::Error);
+        let error = Outer(std::io::Error::other("no such host"));
+        assert_eq!(with_causes(&error), "the request failed: no such host");
+    }
 }

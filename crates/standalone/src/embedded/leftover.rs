@@ -21,10 +21,8 @@ use super::folder::Folder;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// After a fast shutdown (clients are cut off), and after an immediate one.
-const PATIENCE: [(Signal, Duration); 2] = [
-    (Signal::INT, Duration::from_secs(20)),
-    (Signal::QUIT, Duration::from_secs(10)),
-];
+const PATIENCE: [(Signal, Duration); 2] =
+    [(Signal::INT, Duration::from_secs(20)), (Signal::QUIT, Duration::from_secs(10))];
 
 /// Stops the server that still runs on the folder, if one does, and sees to it that its `postmaster.pid` does not keep a new
 /// one from starting for no reason.
@@ -39,22 +37,14 @@ pub fn clear(folder: &Folder) -> Result<(), EmbeddedError> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).tried(|| format!("reading {}", file.display())),
     };
-    let Some(pid) = text
-        .lines()
-        .next()
-        .and_then(|line| line.trim().parse().ok())
-        .and_then(Pid::from_raw)
-    else {
+    let Some(pid) = text.lines().next().and_then(|line| line.trim().parse().ok()).and_then(Pid::from_raw) else {
         // The server was killed while it wrote this, before it had any shared memory.
         return remove(&file);
     };
     if !serves(pid, &cluster) {
         return inherit(&file);
     }
-    tracing::warn!(
-        pid = pid.as_raw_nonzero().get(),
-        "stopping PostgreSQL, left over from a run that was killed"
-    );
+    tracing::warn!(pid = pid.as_raw_nonzero().get(), "stopping PostgreSQL, left over from a run that was killed");
     for (signal, patience) in PATIENCE {
         match kill_process(pid, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => {}
@@ -69,10 +59,7 @@ pub fn clear(folder: &Folder) -> Result<(), EmbeddedError> {
         }
     }
     let pid = pid.as_raw_nonzero().get().unsigned_abs();
-    Err(EmbeddedError::LeftOver {
-        folder: folder.root().to_owned(),
-        pid,
-    })
+    Err(EmbeddedError::LeftOver { folder: folder.root().to_owned(), pid })
 }
 
 /// Whether the process is a `postgres` that was started on `cluster`.

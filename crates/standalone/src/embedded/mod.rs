@@ -92,12 +92,7 @@ impl Embedded {
         cluster::ensure(&folder, &binaries, settings.discard)?;
         let password = cluster::password(&folder)?;
         folder.new_log()?;
-        let mut launch = Launch {
-            binaries,
-            port: 0,
-            parameters: settings.parameters,
-            discard: settings.discard,
-        };
+        let mut launch = Launch { binaries, port: 0, parameters: settings.parameters, discard: settings.discard };
         let postmaster = first_start(&folder, &mut launch, stop)?;
         folder.keep_port(launch.port)?;
         tracing::info!(
@@ -105,13 +100,7 @@ impl Embedded {
         );
         let (port, discard, folder) = (launch.port, launch.discard, Arc::new(folder));
         let supervisor = Supervisor::watch(postmaster, Arc::clone(&folder), launch, settings.restart)?;
-        Ok(Self {
-            supervisor,
-            folder,
-            port,
-            password,
-            discard,
-        })
+        Ok(Self { supervisor, folder, port, password, discard })
     }
 
     /// The URL of a database on this server, over TCP, with the password; of Posthaste's own with [`NAME`].

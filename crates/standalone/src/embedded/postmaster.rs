@@ -59,11 +59,7 @@ impl Postmaster {
     pub fn start(folder: &Folder, launch: &Launch, abandon: &dyn Fn() -> bool) -> Result<Self, EmbeddedError> {
         let log_path = folder.log();
         let opening = || format!("opening {}", log_path.display());
-        let log = File::options()
-            .append(true)
-            .create(true)
-            .open(&log_path)
-            .tried(opening)?;
+        let log = File::options().append(true).create(true).open(&log_path).tried(opening)?;
         let second = log.try_clone().tried(opening)?;
         let mut command = folder.user().command(launch.binaries.folder.join("postgres"));
         command.arg("-D").arg(folder.cluster());
@@ -79,12 +75,8 @@ impl Postmaster {
         for (name, value) in &launch.parameters {
             command.arg("-c").arg(format!("{name}={value}"));
         }
-        let mut child = command
-            .process_group(0)
-            .stdout(log)
-            .stderr(second)
-            .spawn()
-            .tried(|| "starting postgres".to_owned())?;
+        let mut child =
+            command.process_group(0).stdout(log).stderr(second).spawn().tried(|| "starting postgres".to_owned())?;
         let pid = Pid::from_child(&child);
         let discard = launch.discard.then(|| folder.root());
         let guard = match Guard::set(child.id(), &folder.cluster(), discard) {
@@ -95,11 +87,7 @@ impl Postmaster {
                 return Err(error);
             }
         };
-        let mut postmaster = Self {
-            child,
-            pid,
-            _guard: guard,
-        };
+        let mut postmaster = Self { child, pid, _guard: guard };
         postmaster.wait_until_ready(folder, abandon).map(|()| postmaster)
     }
 
@@ -125,11 +113,8 @@ impl Postmaster {
     fn wait_until_ready(&mut self, folder: &Folder, abandon: &dyn Fn() -> bool) -> Result<(), EmbeddedError> {
         let deadline = Instant::now() + READY_WITHIN;
         let file = folder.cluster().join("postmaster.pid");
-        let failed = |reason: String| EmbeddedError::NotStarted {
-            reason,
-            log: folder.log(),
-            tail: tail(&folder.log()),
-        };
+        let failed =
+            |reason: String| EmbeddedError::NotStarted { reason, log: folder.log(), tail: tail(&folder.log()) };
         let error = loop {
             match self.child.try_wait() {
                 Ok(None) => {}
@@ -191,13 +176,7 @@ pub fn free_port(wish: Option<u16>, seed: u16) -> Result<u16, EmbeddedError> {
         .chain(rotated)
         .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
         .ok_or_else(|| std::io::Error::other("none is free"))
-        .tried(|| {
-            format!(
-                "looking for a port for PostgreSQL between {} and {}",
-                PORTS.start,
-                PORTS.end - 1
-            )
-        })
+        .tried(|| format!("looking for a port for PostgreSQL between {} and {}", PORTS.start, PORTS.end - 1))
 }
 
 #[cfg(test)]

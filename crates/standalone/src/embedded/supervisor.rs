@@ -77,11 +77,7 @@ impl Shared {
             if left.is_zero() {
                 break;
             }
-            state = self
-                .changed
-                .wait_timeout(state, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
         }
         state
     }
@@ -98,17 +94,8 @@ impl Supervisor {
         launch: Launch,
         restart: Restart,
     ) -> Result<Self, EmbeddedError> {
-        let state = Mutex::new(State {
-            running: Some(postmaster),
-            ..State::default()
-        });
-        let shared = Arc::new(Shared {
-            state,
-            changed: Condvar::new(),
-            folder,
-            launch,
-            restart,
-        });
+        let state = Mutex::new(State { running: Some(postmaster), ..State::default() });
+        let shared = Arc::new(Shared { state, changed: Condvar::new(), folder, launch, restart });
         let thread = {
             let shared = Arc::clone(&shared);
             std::thread::Builder::new()
@@ -116,10 +103,7 @@ impl Supervisor {
                 .spawn(move || supervise(&shared))
                 .tried(|| "starting a thread".to_owned())?
         };
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     /// The server's process id, `None` while it is down.
@@ -132,15 +116,11 @@ impl Supervisor {
     pub fn start_again(&self) -> Result<(), EmbeddedError> {
         let deadline = Some(Instant::now() + AGAIN_WITHIN);
         // It may have been killed so lately that nobody has noticed.
-        let mut state = self
-            .shared
-            .wait(self.shared.lock(), deadline, |state| state.running.is_none());
+        let mut state = self.shared.wait(self.shared.lock(), deadline, |state| state.running.is_none());
         state.asked = true;
         state.failed = None;
         self.shared.changed.notify_all();
-        state = self.shared.wait(state, deadline, |state| {
-            state.running.is_some() || state.failed.is_some()
-        });
+        state = self.shared.wait(state, deadline, |state| state.running.is_some() || state.failed.is_some());
         match state.failed.take() {
             Some(error) => Err(error),
             None if state.asked => Err(EmbeddedError::Abandoned),
@@ -158,9 +138,7 @@ impl Supervisor {
             if let Some(postmaster) = &state.running {
                 postmaster.signal(signal);
             }
-            state = self
-                .shared
-                .wait(state, Some(Instant::now() + patience), |state| state.running.is_none());
+            state = self.shared.wait(state, Some(Instant::now() + patience), |state| state.running.is_none());
         }
         drop(state);
         if thread.join().is_err() {

@@ -36,16 +36,13 @@ impl ServerUser {
         if !rustix::process::geteuid().is_root() {
             return Ok(Self::Myself);
         }
-        ["postgres", "nobody"]
-            .into_iter()
-            .find_map(look_up)
-            .ok_or_else(|| EmbeddedError::Program {
-                program: "starting PostgreSQL as root".to_owned(),
-                output:
-                    "it does not run as root, and this system has neither a user `postgres` nor `nobody` to run it as; \
+        ["postgres", "nobody"].into_iter().find_map(look_up).ok_or_else(|| EmbeddedError::Program {
+            program: "starting PostgreSQL as root".to_owned(),
+            output:
+                "it does not run as root, and this system has neither a user `postgres` nor `nobody` to run it as; \
                      start posthaste as an ordinary user"
-                        .to_owned(),
-            })
+                    .to_owned(),
+        })
     }
 
     /// The numeric id of that user.
@@ -120,20 +117,9 @@ impl ServerUser {
 /// Asks `id`, which knows every source of users that the system has.
 fn look_up(name: &str) -> Option<ServerUser> {
     let ask = |flag: &str| {
-        let output = Command::new("id")
-            .args([flag, name])
-            .stdin(Stdio::null())
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8(output.stdout).ok()?.trim().parse::<u32>().ok())?
+        let output = Command::new("id").args([flag, name]).stdin(Stdio::null()).output().ok()?;
+        output.status.success().then(|| String::from_utf8(output.stdout).ok()?.trim().parse::<u32>().ok())?
     };
     let (uid, gid) = (ask("-u")?, ask("-g")?);
-    (uid != 0).then(|| ServerUser::Other {
-        name: name.to_owned(),
-        uid,
-        gid,
-    })
+    (uid != 0).then(|| ServerUser::Other { name: name.to_owned(), uid, gid })
 }

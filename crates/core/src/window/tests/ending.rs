@@ -3,11 +3,7 @@
 use super::*;
 
 fn retry(row: Row, due: i64) -> Row {
-    Row {
-        attempt: row.attempt + 1,
-        due: at(due),
-        ..row
-    }
+    Row { attempt: row.attempt + 1, due: at(due), ..row }
 }
 
 #[test]
@@ -114,17 +110,11 @@ fn lower_attempts_are_stale_and_higher_ones_replace() {
 #[test]
 fn a_held_message_waits_for_its_hold_and_its_due_time() {
     let mut windows = owner(LIMITS);
-    let held = |row, until| Row {
-        held_until: Some(at(until)),
-        ..row
-    };
+    let held = |row, until| Row { held_until: Some(at(until)), ..row };
     windows.arrive(held(row(2, 30), 10));
     assert_eq!(windows.next_due(), Some(at(30)));
     windows.arrive(held(row(1, 1), 20));
-    assert_eq!(
-        (started(&mut windows, 19), windows.next_due()),
-        (NONE.to_vec(), Some(at(20)))
-    );
+    assert_eq!((started(&mut windows, 19), windows.next_due()), (NONE.to_vec(), Some(at(20))));
     assert_eq!((started(&mut windows, 20), windows.next_due()), (vec![1], Some(at(30))));
     assert_eq!(started(&mut windows, 30), [2]);
     // The former owner's outcome was a retry: the row arrives without the hold.
@@ -139,12 +129,7 @@ fn a_held_message_waits_for_its_hold_and_its_due_time() {
 #[test]
 fn held_messages_do_not_keep_others_out_of_the_window() {
     let limits = Limits { window: 2, ..LIMITS };
-    let held: Vec<Row> = (1..=2)
-        .map(|id| Row {
-            held_until: Some(at(60)),
-            ..row(id, id)
-        })
-        .collect();
+    let held: Vec<Row> = (1..=2).map(|id| Row { held_until: Some(at(60)), ..row(id, id) }).collect();
     let mut windows = reader(limits, &held, false);
     let refill = next_refill(&mut windows, 5);
     assert_eq!(refill.after, Some((at(2), MessageId(2))));
@@ -156,10 +141,7 @@ fn held_messages_do_not_keep_others_out_of_the_window() {
 #[test]
 fn a_held_message_beyond_the_tail_takes_no_room() {
     let mut windows = reader(LIMITS, &[row(1, 1)], false);
-    windows.arrive(Row {
-        held_until: Some(at(60)),
-        ..row(2, 2)
-    });
+    windows.arrive(Row { held_until: Some(at(60)), ..row(2, 2) });
     assert_eq!((windows.keys(), windows.loose()), (1, 0));
 }
 
@@ -174,21 +156,12 @@ fn a_cancelled_message_starts_at_once_without_a_slot() {
     windows.arrive(cancelled(row(3, 1000)));
     assert!(windows.next_due().is_some_and(|due| due < at(5)));
     let starts = windows.start(at(5), 9);
-    assert_eq!(
-        (starts.len(), starts[0].id, starts[0].cancelled),
-        (1, MessageId(3), true)
-    );
+    assert_eq!((starts.len(), starts[0].id, starts[0].cancelled), (1, MessageId(3), true));
     assert_eq!(windows.in_flight(), 2);
     // In flight, it is too late; and a hold comes first.
     windows.arrive(cancelled(row(1, 1)));
-    windows.arrive(Row {
-        held_until: Some(at(50)),
-        ..cancelled(row(4, 1000))
-    });
-    assert_eq!(
-        (started(&mut windows, 49), windows.next_due()),
-        (NONE.to_vec(), Some(at(50)))
-    );
+    windows.arrive(Row { held_until: Some(at(50)), ..cancelled(row(4, 1000)) });
+    assert_eq!((started(&mut windows, 49), windows.next_due()), (NONE.to_vec(), Some(at(50))));
     assert_eq!(started(&mut windows, 50), [4]);
     // Two are on their way out: a third waits, without waking anybody.
     windows.arrive(cancelled(row(5, 1000)));
@@ -200,10 +173,7 @@ fn a_cancelled_message_starts_at_once_without_a_slot() {
 #[test]
 fn a_cancelled_message_beyond_the_tail_starts_at_once() {
     let mut windows = reader(LIMITS, &[row(1, 100)], false);
-    windows.arrive(Row {
-        cancelled: true,
-        ..row(7, 700)
-    });
+    windows.arrive(Row { cancelled: true, ..row(7, 700) });
     assert_eq!(windows.loose(), 1);
     assert_eq!(started(&mut windows, 0), [7]);
     // A refill that still shows it finds it in flight.
@@ -218,23 +188,14 @@ fn a_released_shard_is_forgotten_but_for_what_is_in_flight() {
     for id in 1..6 {
         windows.arrive(row(id, id));
     }
-    windows.arrive(Row {
-        cancelled: true,
-        ..row(6, 6)
-    });
-    windows.arrive(Row {
-        held_until: Some(at(60)),
-        ..row(7, 7)
-    });
+    windows.arrive(Row { cancelled: true, ..row(6, 6) });
+    windows.arrive(Row { held_until: Some(at(60)), ..row(7, 7) });
     assert_eq!(windows.start(at(3), 3).len(), 3);
     let mut in_flight = windows.release(SHARD);
     in_flight.sort();
     assert_eq!(in_flight, [(MessageId(1), 0), (MessageId(2), 0), (MessageId(6), 0)]);
     assert!(!windows.owns(SHARD));
-    assert_eq!(
-        (windows.keys(), windows.loose(), windows.windows(), windows.next_due()),
-        (0, 0, 0, None)
-    );
+    assert_eq!((windows.keys(), windows.loose(), windows.windows(), windows.next_due()), (0, 0, 0, None));
     // Taken again, what is still in flight does not start again.
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);

@@ -112,11 +112,7 @@ fn an_unknown_queue_is_read_until_all_are_discovered_and_then_is_known_to_be_emp
     let refill = next_refill(&mut windows, 5);
     windows.refilled(refill, &[row(1, 1), row(2, 2)], true);
     assert_eq!(started(&mut windows, 5), [1, 2]);
-    assert_eq!(
-        windows.windows(),
-        1,
-        "without it, the next arrival would have to read again"
-    );
+    assert_eq!(windows.windows(), 1, "without it, the next arrival would have to read again");
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
     windows.discovered(SHARD, &[], true);
     assert_eq!(windows.windows(), 0);
@@ -173,14 +169,8 @@ fn a_rescheduled_message_moves_within_its_window() {
     for id in 1..4 {
         windows.arrive(row(id, id));
     }
-    windows.arrive(Row {
-        due: at(50),
-        ..row(1, 1)
-    });
-    windows.arrive(Row {
-        due: at(0),
-        ..row(3, 3)
-    });
+    windows.arrive(Row { due: at(50), ..row(1, 1) });
+    windows.arrive(Row { due: at(0), ..row(3, 3) });
     assert_eq!(started(&mut windows, 0), [3]);
     assert_eq!(started(&mut windows, 49), [2]);
     assert_eq!(windows.next_due(), Some(at(50)));
@@ -190,21 +180,11 @@ fn a_rescheduled_message_moves_within_its_window() {
 #[test]
 fn a_message_rescheduled_beyond_the_tail_is_left_for_the_refill() {
     let mut windows = reader(LIMITS, &[row(1, 1), row(2, 2)], false);
-    windows.arrive(Row {
-        due: at(5),
-        ..row(1, 1)
-    });
+    windows.arrive(Row { due: at(5), ..row(1, 1) });
     assert_eq!(started(&mut windows, 20), [2]);
     let refill = next_refill(&mut windows, 20);
     assert_eq!(refill.after, Some((at(2), MessageId(2))));
-    windows.refilled(
-        refill,
-        &[Row {
-            due: at(5),
-            ..row(1, 1)
-        }],
-        true,
-    );
+    windows.refilled(refill, &[Row { due: at(5), ..row(1, 1) }], true);
     assert_eq!(started(&mut windows, 20), [1]);
 }
 
@@ -247,9 +227,6 @@ fn a_refill_of_a_released_shard_is_ignored_also_after_it_was_taken_again() {
 #[test]
 fn what_arrives_for_a_shard_that_is_not_owned_is_ignored() {
     let mut windows = owner(LIMITS);
-    windows.arrive(Row {
-        shard: Shard(5),
-        ..row(1, 1)
-    });
+    windows.arrive(Row { shard: Shard(5), ..row(1, 1) });
     assert_eq!((windows.keys(), windows.windows()), (0, 0));
 }

@@ -12,11 +12,7 @@ fn queues_of(starts: &[Start]) -> Vec<i64> {
     starts.iter().map(|start| start.queue.0).collect()
 }
 
-const WIDE: Limits = Limits {
-    window: 1000,
-    budget: 100_000,
-    slots: 60,
-};
+const WIDE: Limits = Limits { window: 1000, budget: 100_000, slots: 60 };
 
 #[test]
 fn queues_take_turns() {
@@ -41,10 +37,7 @@ fn a_hanging_queue_leaves_room_for_the_others() {
         assert_eq!(started(&mut windows, 1), [id]);
         windows.finished(MessageId(id), 0);
     }
-    assert_eq!(
-        (windows.in_flight_of(QueueId(1)), windows.in_flight_of(QueueId(2))),
-        (30, 15)
-    );
+    assert_eq!((windows.in_flight_of(QueueId(1)), windows.in_flight_of(QueueId(2))), (30, 15));
 }
 
 #[test]
@@ -74,11 +67,7 @@ fn a_queue_over_its_share_goes_on_as_soon_as_it_is_below_what_is_free() {
         starts.iter().for_each(|start| windows.finished(start.id, 0));
     }
     windows.forget(MessageId(8), 0);
-    assert!(
-        queues_of(&windows.start(at(1), 1000)).contains(&1),
-        "22 of it, {} in flight",
-        windows.in_flight()
-    );
+    assert!(queues_of(&windows.start(at(1), 1000)).contains(&1), "22 of it, {} in flight", windows.in_flight());
 }
 
 #[test]
@@ -89,16 +78,10 @@ fn the_windows_of_one_queue_share_its_slots_and_take_turns() {
     windows.discovered(Shard(1), &[], true);
     for id in 0..100 {
         windows.arrive(row(id, 0));
-        windows.arrive(Row {
-            shard: Shard(1),
-            ..row(1000 + id, 0)
-        });
+        windows.arrive(Row { shard: Shard(1), ..row(1000 + id, 0) });
     }
     assert_eq!(started(&mut windows, 1).len(), 30);
-    assert_eq!(
-        (windows.release(SHARD).len(), windows.release(Shard(1)).len()),
-        (15, 15)
-    );
+    assert_eq!((windows.release(SHARD).len(), windows.release(Shard(1)).len()), (15, 15));
 }
 
 #[test]
@@ -125,11 +108,7 @@ fn many_blocked_queues_do_not_stop_one_that_is_not() {
 
 #[test]
 fn a_transaction_of_any_size_stays_within_the_limits() {
-    let limits = Limits {
-        window: 50,
-        budget: 120,
-        slots: 4,
-    };
+    let limits = Limits { window: 50, budget: 120, slots: 4 };
     let mut windows = owner(limits);
     for id in 0..20_000 {
         windows.arrive(of_queue(id % 7, row(id, id % 13)));
@@ -140,11 +119,7 @@ fn a_transaction_of_any_size_stays_within_the_limits() {
 
 #[test]
 fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
-    let limits = Limits {
-        window: 80,
-        budget: 100,
-        slots: 4,
-    };
+    let limits = Limits { window: 80, budget: 100, slots: 4 };
     let mut windows = owner(limits);
     burst(&mut windows, 1, 0..500, 0);
     assert_eq!(windows.keys(), 80);
@@ -154,13 +129,7 @@ fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
     assert_eq!(windows.keys(), 103);
     // The third has its share: the others gave up theirs for it.
     for id in 2000..2034 {
-        windows.arrive(of_queue(
-            3,
-            Row {
-                due: at(50),
-                ..row(id, 0)
-            },
-        ));
+        windows.arrive(of_queue(3, Row { due: at(50), ..row(id, 0) }));
     }
     assert_eq!(windows.next_refills(at(0), 9), []);
     let starts = windows.start(at(0), 1000);
@@ -170,11 +139,7 @@ fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
 
 #[test]
 fn who_has_nothing_due_soon_gives_way_to_who_has() {
-    let limits = Limits {
-        window: 100,
-        budget: 100,
-        slots: 200,
-    };
+    let limits = Limits { window: 100, budget: 100, slots: 200 };
     let mut windows = owner(limits);
     burst(&mut windows, 1, 0..100, 1000);
     burst(&mut windows, 2, 1000..1100, 0);
@@ -189,11 +154,7 @@ fn who_has_nothing_due_soon_gives_way_to_who_has() {
 
 #[test]
 fn many_windows_that_sleep_leave_the_budget_to_those_that_are_awake() {
-    let limits = Limits {
-        window: 10,
-        budget: 5,
-        slots: 4,
-    };
+    let limits = Limits { window: 10, budget: 5, slots: 4 };
     let mut windows = owner(limits);
     for id in 0..200 {
         windows.arrive(of_queue(id % 50, row(id, 1000 + id)));

@@ -1,0 +1,71 @@
+//! Addresses that must not be called.
+
+use posthaste_tests::receiver::Receiver;
+
+use super::Scene;
+
+#[actix_rt::test]
+async fn what_is_not_public_is_not_called_under_any_spelling() {
+    let scene = Scene::with(|launch| launch.env("EGRESS_ALLOW", "")).await;
+    let receiver = Receiver::start();
+    let port = receiver.address().port();
+    let urls = [
+        format!("http://127.0.0.1:{port}/"),
+        format!("http://localhost:{port}/"),
+        format!("http://LOCALHOST:{port}/"),
+        format!("http://[::1]:{port}/"),
+        format!("http://[::ffff:127.0.0.1]:{port}/"),
+        format!("http://[::ffff:7f00:1]:{port}/"),
+        format!("http://[::127.0.0.1]:{port}/"),
+        format!("http://[64:ff9b::127.0.0.1]:{port}/"),
+        format!("http://0.0.0.0:{port}/"),
+        format!("http://[::]:{port}/"),
+        format!("https://127.0.0.1:{port}/"),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+        "http://[::ffff:169.254.169.254]/".to_owned(),
+        "http://[fd00:ec2::254]/".to_owned(),
+        "http://10.0.0.1/".to_owned(),
+        "http://192.168.1.1/".to_owned(),
+        "http://172.16.0.1/".to_owned(),
+        "http://100.64.0.1/".to_owned(),
+    ];
+    for url in urls {
+        let attempt = scene.try_once(&url).await;
+        assert_eq!(attempt.verdict(), "failed blocked_address", "{url}: {attempt:?}");
+        assert_eq!(attempt.status, None, "{url}");
+    }
+    // What two parsers would read differently is not called at all.
+    for host in
+        ["127.1", "2130706433", "0x7f000001", "0177.0.0.1", "public.example@127.0.0.1", "127.0.0.1:80@public.example"]
+    {
+        let attempt = scene.try_once(&format!("http://{host}:{port}/")).await;
+        assert_eq!(attempt.verdict(), "failed invalid_request", "{host}: {attempt:?}");
+    }
+    assert_eq!(receiver.count(), 0);
+}
+
+#[actix_rt::test]
+async fn what_is_allowed_is_called_under_every_spelling() {
+    let scene = Scene::with(|launch| launch.env("EGRESS_ALLOW", "127.0.0.1,::1")).await;
+    let receiver = Receiver::start();
+    let port = receiver.address().port();
+    // Those above fail because they are blocked, not because they could not be called.
+    let hosts = ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]"];
+    for host in hosts {
+        let attempt = scene.try_once(&format!("http://{host}:{port}/")).await;
+        assert_eq!(attempt.verdict(), "delivered", "{host}: {attempt:?}");
+    }
+    assert_eq!(receiver.count(), hosts.len());
+    let attempt = scene.try_once("http://169.254.169.254/").await;
+    assert_eq!(attempt.verdict(), "failed blocked_address", "{attempt:?}");
+}
+
+#[actix_rt::test]
+async fn denying_beats_allowing() {
+    let receiver = Receiver::start();
+    let scene = Scene::with(|launch| launch.env("EGRESS_DENY", "127.0.0.1")).await;
+    let attempt = scene.try_once(&receiver.url("/")).await;
+    assert_eq!(attempt.verdict(), "failed blocked_address", "{attempt:?}");
+    assert!(attempt.error.unwrap().contains("denies"));
+    assert_eq!(receiver.count(), 0);
+}
