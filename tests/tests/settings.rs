@@ -29,7 +29,7 @@ const SERVICES: [&str; 3] = [API, SCHEDULER, DELIVERER];
 const NOWHERE: &str = "postgres://me:hunter2@127.0.0.1:9/nowhere";
 
 async fn run(program: &str, environment: &[(&str, &str)]) -> Ended {
-    let launch = Launch::new(program).env("DATABASE_URL", NOWHERE).env("HOST", "127.0.0.1");
+    let launch = Launch::new(program).env("DATABASE_URL", NOWHERE).env("HOST", "127.0.0.1").env("PORT", "0");
     let with = |launch: Launch, (name, value): &(&str, &str)| launch.env(name, value);
     environment.iter().fold(launch, with).run(SOON).await
 }
@@ -132,9 +132,8 @@ async fn an_api_open_to_all_must_be_asked_for() {
 async fn another_number_of_shards_than_the_databases_is_refused() {
     let database = Database::new().await;
     for program in SERVICES {
-        let port = Port::lease().number().to_string();
-        let settings = [("DATABASE_URL", database.url()), ("SHARDS", "63"), ("PORT", &port)];
-        assert_fails(program, &run(program, &settings).await, 2, &[("SHARDS", "64")]);
+        let ended = run(program, &[("DATABASE_URL", database.url()), ("SHARDS", "63")]).await;
+        assert_fails(program, &ended, 2, &[("SHARDS", "64")]);
     }
 }
 
@@ -153,8 +152,7 @@ async fn a_database_that_cannot_be_used_is_named() {
         (&stranger, "\"me\"".to_owned()),
     ] {
         for program in SERVICES {
-            let port = Port::lease().number().to_string();
-            let ended = run(program, &[("DATABASE_URL", url), ("PORT", &port)]).await;
+            let ended = run(program, &[("DATABASE_URL", url)]).await;
             assert_fails(program, &ended, 1, &[("DATABASE_URL", &says)]);
         }
     }

@@ -25,9 +25,7 @@ pub async fn require_secret<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let secret = request
-        .app_data::<Data<App>>()
-        .and_then(|app| app.admin_secret.as_ref());
+    let secret = request.app_data::<Data<App>>().and_then(|app| app.admin_secret.as_ref());
     match check(secret, request.headers()) {
         Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
         Err(error) => Ok(request.into_response(error.error_response()).map_into_right_body()),
@@ -38,11 +36,7 @@ fn check(secret: Option<&Secret>, headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(secret) = secret else { return Ok(()) };
     let given = headers.get(HEADER).ok_or(ApiError::Unauthorized)?;
     // Tells the length of the secret by its timing, and nothing else.
-    if bool::from(given.as_bytes().ct_eq(secret.expose().as_bytes())) {
-        Ok(())
-    } else {
-        Err(ApiError::Forbidden)
-    }
+    if bool::from(given.as_bytes().ct_eq(secret.expose().as_bytes())) { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
 #[cfg(test)]

@@ -72,14 +72,9 @@ impl Batcher {
     #[must_use]
     pub fn start(pool: Pool, waker: Waker, stop: CancellationToken) -> (Batcher, JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(WAITING);
-        let bytes = Arc::new(Semaphore::new(
-            usize::try_from(WAITING_BYTES).unwrap_or(Semaphore::MAX_PERMITS),
-        ));
+        let bytes = Arc::new(Semaphore::new(usize::try_from(WAITING_BYTES).unwrap_or(Semaphore::MAX_PERMITS)));
         let gathering = Gathering { waiting, carried: None };
-        (
-            Batcher { queue, bytes },
-            tokio::spawn(run(gathering, pool, waker, stop)),
-        )
+        (Batcher { queue, bytes }, tokio::spawn(run(gathering, pool, waker, stop)))
     }
 
     /// Stores a message and gives it back with what it became.
@@ -91,16 +86,9 @@ impl Batcher {
         let size = message.body.as_ref().map_or(0, Body::len);
         // The largest that is allowed must get through, if alone.
         let permits = u32::try_from(size).unwrap_or(u32::MAX).min(WAITING_BYTES);
-        let bytes = Arc::clone(&self.bytes)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| ApiError::Overloaded)?;
+        let bytes = Arc::clone(&self.bytes).try_acquire_many_owned(permits).map_err(|_| ApiError::Overloaded)?;
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting {
-            message,
-            size,
-            since: Instant::now(),
-            caller: Caller { answer, _bytes: bytes },
-        };
+        let waiting = Waiting { message, size, since: Instant::now(), caller: Caller { answer, _bytes: bytes } };
         self.queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ApiError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => ApiError::Unavailable,
@@ -175,9 +163,7 @@ struct Group {
 impl Group {
     /// Takes a message in, unless its caller is gone or has waited too long.
     fn admit(&mut self, waiting: Waiting) {
-        let Waiting {
-            message, since, caller, ..
-        } = waiting;
+        let Waiting { message, since, caller, .. } = waiting;
         if caller.answer.is_closed() {
             return;
         }
@@ -192,10 +178,7 @@ impl Group {
 
     fn split(mut self) -> (Group, Group) {
         let half = self.callers.len() / 2;
-        let second = Group {
-            batch: self.batch.split_off(half),
-            callers: self.callers.split_off(half),
-        };
+        let second = Group { batch: self.batch.split_off(half), callers: self.callers.split_off(half) };
         (self, second)
     }
 
@@ -204,9 +187,7 @@ impl Group {
             let id = message.queue_id.0;
             let unknown = || ApiError::UnknownQueue { field: "queueId", id };
             // As above.
-            let _ = caller
-                .answer
-                .send(accepted.map(|accepted| (message, accepted)).ok_or_else(unknown));
+            let _ = caller.answer.send(accepted.map(|accepted| (message, accepted)).ok_or_else(unknown));
         }
     }
 
@@ -250,9 +231,7 @@ async fn store_batch(pool: &Pool, batch: &Batch) -> Result<Vec<Option<Accepted>>
             Ok(accepted) => return Ok(accepted),
             Err(StoreError::MissingPartition) if !partitions_made => {
                 partitions_made = true;
-                ensure_partitions(&mut conn)
-                    .await
-                    .map_err(|error| ApiError::from_read(&error))?;
+                ensure_partitions(&mut conn).await.map_err(|error| ApiError::from_read(&error))?;
             }
             Err(StoreError::Retryable(_)) if retries < RETRIES => {
                 retries += 1;

@@ -54,12 +54,7 @@ impl Config {
         let port = faults.or("PORT", 3042, raw.port, parse::port);
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
-        let max_body_bytes = faults.or(
-            "MAX_BODY_BYTES",
-            1 << 20,
-            raw.max_body_bytes,
-            parse::integer(1..=100 << 20),
-        );
+        let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         if let Some(host) = &host
             && raw.admin_secret.is_none()
@@ -103,44 +98,21 @@ mod tests {
     }
 
     fn at_fault(pairs: &[(&str, &str)]) -> Vec<String> {
-        config(pairs)
-            .unwrap_err()
-            .faults()
-            .iter()
-            .map(|fault| fault.variable.clone())
-            .collect()
+        config(pairs).unwrap_err().faults().iter().map(|fault| fault.variable.clone()).collect()
     }
 
     #[test]
     fn defaults() {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
-        assert_eq!(
-            (config.pool_size, config.max_body_bytes, config.shards),
-            (10, 1_048_576, None)
-        );
+        assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
     fn all_faults_are_told() {
-        let given = [
-            ("PORT", "x"),
-            ("POOL_SIZE", "0"),
-            ("MAX_BODY_BYTES", "1k"),
-            ("SHARDS", "1025"),
-        ];
-        assert_eq!(
-            at_fault(&given),
-            [
-                "DATABASE_URL",
-                "PORT",
-                "POOL_SIZE",
-                "MAX_BODY_BYTES",
-                "SHARDS",
-                "ADMIN_SECRET"
-            ]
-        );
+        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
+        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
     }
 
     #[test]
@@ -155,14 +127,8 @@ mod tests {
         }
         for host in ["0.0.0.0", "::", "10.0.0.1", "api.example"] {
             assert_eq!(at_fault(&[DATABASE, ("HOST", host)]), ["ADMIN_SECRET"], "{host}");
-            assert!(
-                config(&[DATABASE, ("HOST", host), ("ALLOW_ANONYMOUS", "true")]).is_ok(),
-                "{host}"
-            );
-            assert!(
-                config(&[DATABASE, ("HOST", host), ("ADMIN_SECRET", "x")]).is_ok(),
-                "{host}"
-            );
+            assert!(config(&[DATABASE, ("HOST", host), ("ALLOW_ANONYMOUS", "true")]).is_ok(), "{host}");
+            assert!(config(&[DATABASE, ("HOST", host), ("ADMIN_SECRET", "x")]).is_ok(), "{host}");
         }
     }
 }

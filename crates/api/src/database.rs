@@ -29,10 +29,7 @@ impl Database {
     /// To be called in the runtime that owns the connections.
     #[must_use]
     pub fn new(pool: Pool) -> Database {
-        Database {
-            pool,
-            runtime: Handle::current(),
-        }
+        Database { pool, runtime: Handle::current() }
     }
 
     /// Runs statements that change nothing.

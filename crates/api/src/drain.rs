@@ -60,10 +60,7 @@ pub async fn watch<B: MessageBody>(request: ServiceRequest, next: Next<B>) -> Re
     if let Some(app) = app {
         app.drain.requests.fetch_add(1, Ordering::SeqCst);
         if app.drain.has_begun() {
-            response
-                .response_mut()
-                .head_mut()
-                .set_connection_type(ConnectionType::Close);
+            response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
         }
     }
     Ok(response)

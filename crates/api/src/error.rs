@@ -150,10 +150,7 @@ impl ApiError {
     /// There is nothing at the place that the request names.
     #[must_use]
     pub fn not_found(request: &HttpRequest) -> ApiError {
-        ApiError::NotFound {
-            method: request.method().to_string(),
-            target: request.uri().to_string(),
-        }
+        ApiError::NotFound { method: request.method().to_string(), target: request.uri().to_string() }
     }
 
     /// `None` for [`ApiError::NotFound`].
@@ -209,11 +206,7 @@ impl fmt::Display for ApiError {
             ApiError::ReadOnlyField(name) => write!(f, "body/{name} is set by Posthaste alone: leave it out"),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
             ApiError::LimitTooLarge(limit) => {
-                write!(
-                    f,
-                    "Param limit={limit} not allowed. Max accepted value {}.",
-                    LARGEST_LIMIT
-                )
+                write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
             }
             ApiError::LimitNegative(limit) => {
                 write!(f, "Param limit={limit} not allowed. It must be a not negative value.")
@@ -247,17 +240,8 @@ impl ResponseError for ApiError {
         let message = &self.to_string();
         let status_code = status.as_u16();
         let json = match code {
-            Some(code) => serde_json::to_vec(&Body {
-                status_code,
-                code: code.as_str(),
-                error,
-                message,
-            }),
-            None => serde_json::to_vec(&NotFoundBody {
-                message,
-                error,
-                status_code,
-            }),
+            Some(code) => serde_json::to_vec(&Body { status_code, code: code.as_str(), error, message }),
+            None => serde_json::to_vec(&NotFoundBody { message, error, status_code }),
         };
         let mut response = HttpResponse::build(status);
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));

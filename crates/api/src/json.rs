@@ -70,9 +70,7 @@ impl<T: Input> FromRequest for Json<T> {
 fn read<T: Input>(kind: Kind, bytes: &Bytes) -> Result<T, ApiError> {
     match kind {
         Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
-        Kind::Json => T::read(Fields::parse(
-            std::str::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?,
-        )?),
+        Kind::Json => T::read(Fields::parse(std::str::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?)?),
         Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
@@ -104,13 +102,7 @@ impl Kind {
 }
 
 fn announced_length(request: &HttpRequest) -> Option<usize> {
-    request
-        .headers()
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// 200 with `value` as JSON.
@@ -118,9 +110,7 @@ fn announced_length(request: &HttpRequest) -> Option<usize> {
 /// # Errors
 /// [`ApiError::Internal`] if it is no JSON, which only a fault of ours makes it.
 pub fn ok(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, CONTENT_TYPE))
-        .body(bytes(value)?))
+    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
 }
 
 /// As [`ok`], with the path of what was created.
@@ -129,9 +119,7 @@ pub fn ok(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
 /// As [`ok`].
 pub fn created(location: String, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
     let mut response = HttpResponse::Ok();
-    response
-        .insert_header((header::CONTENT_TYPE, CONTENT_TYPE))
-        .insert_header((header::LOCATION, location));
+    response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).insert_header((header::LOCATION, location));
     Ok(response.body(bytes(value)?))
 }
 
@@ -150,19 +138,10 @@ mod tests {
 
     #[test]
     fn only_json_is_read() {
-        let kind = |value: &str| {
-            Kind::of(
-                &TestRequest::default()
-                    .insert_header(("content-type", value))
-                    .to_http_request(),
-            )
-        };
-        for json in [
-            "application/json",
-            "Application/JSON",
-            "application/json; charset=utf-8",
-            " application/json ;x",
-        ] {
+        let kind =
+            |value: &str| Kind::of(&TestRequest::default().insert_header(("content-type", value)).to_http_request());
+        for json in ["application/json", "Application/JSON", "application/json; charset=utf-8", " application/json ;x"]
+        {
             assert_eq!(kind(json), Kind::Json, "{json}");
         }
         for other in [

@@ -48,9 +48,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the port is taken.
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
-    let pool = pool(&config.database_url, config.pool_size, Purpose::Pool)
-        .await
-        .map_err(database)?;
+    let pool = pool(&config.database_url, config.pool_size, Purpose::Pool).await.map_err(database)?;
     check(&pool, config.shards).await?;
     let listener = bind(&config.host, config.port)?;
     let address = listener.local_addr().ok();
@@ -87,27 +85,15 @@ async fn check(pool: &Pool, shards: Option<u16>) -> Result<(), StartError> {
     match shards.filter(|given| *given != schema.shards) {
         None => Ok(()),
         Some(given) => {
-            let problem = format!(
-                "is {given}, but the database has {} shards: leave it out",
-                schema.shards
-            );
+            let problem = format!("is {given}, but the database has {} shards: leave it out", schema.shards);
             Err(ConfigError::new("SHARDS", problem).into())
         }
     }
 }
 
 fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
-    let factory = move || {
-        HttpApp::new()
-            .app_data(app.clone())
-            .wrap(from_fn(drain::watch))
-            .configure(rest::configure)
-    };
-    Ok(HttpServer::new(factory)
-        .listen(listener)?
-        .disable_signals()
-        .shutdown_timeout(DRAIN.as_secs())
-        .run())
+    let factory = move || HttpApp::new().app_data(app.clone()).wrap(from_fn(drain::watch)).configure(rest::configure);
+    Ok(HttpServer::new(factory).listen(listener)?.disable_signals().shutdown_timeout(DRAIN.as_secs()).run())
 }
 
 /// Serves until `stop`, and then until no request is under way.

@@ -60,14 +60,7 @@ mod tests {
 
     #[test]
     fn any_other_body_is_not_taken_for_one() {
-        for body in [
-            "",
-            "{}",
-            r#"{"n":,"t":1}"#,
-            r#"{"n":1}"#,
-            r#"{"n":99999999999999999999,"t":1}"#,
-            "n1",
-        ] {
+        for body in ["", "{}", r#"{"n":,"t":1}"#, r#"{"n":1}"#, r#"{"n":99999999999999999999,"t":1}"#, "n1"] {
             assert_eq!(decode(body.as_bytes()), None, "{body}");
         }
     }

@@ -19,9 +19,7 @@ pub fn of_tree(root: u32) -> Option<Duration> {
     let tree = stats
         .iter()
         .filter(|(pid, _)| **pid != root && descends_from(&stats, **pid, root))
-        .fold(own.own_ticks + own.ended_ticks, |sum, (_, stat)| {
-            sum + stat.own_ticks + stat.ended_ticks
-        });
+        .fold(own.own_ticks + own.ended_ticks, |sum, (_, stat)| sum + stat.own_ticks + stat.ended_ticks);
     Some(ticks(tree))
 }
 
@@ -67,13 +65,7 @@ fn parse(line: &str) -> Option<Stat> {
     let (_, name) = before.split_once('(')?;
     // From field 3, the state.
     let fields: Vec<&str> = after.split_ascii_whitespace().collect();
-    let ticks = |field: usize| {
-        fields
-            .get(field - 3)?
-            .parse::<i64>()
-            .ok()
-            .and_then(|ticks| u64::try_from(ticks).ok())
-    };
+    let ticks = |field: usize| fields.get(field - 3)?.parse::<i64>().ok().and_then(|ticks| u64::try_from(ticks).ok());
     Some(Stat {
         name: name.to_owned(),
         parent: fields.get(4 - 3)?.parse().ok()?,

@@ -45,24 +45,11 @@ impl Database {
         let mut url = server.clone();
         url.set_path(&name);
         match prepare(url.as_str()).await {
-            Ok(Prepared {
-                client,
-                store,
-                version,
-                postmaster,
-            }) => Ok(Database {
-                name,
-                url: url.into(),
-                admin,
-                client,
-                store,
-                version,
-                postmaster,
-            }),
+            Ok(Prepared { client, store, version, postmaster }) => {
+                Ok(Database { name, url: url.into(), admin, client, store, version, postmaster })
+            }
             Err(error) => {
-                admin
-                    .batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)"))
-                    .await?;
+                admin.batch_execute(&format!("DROP DATABASE {name} WITH (FORCE)")).await?;
                 Err(error)
             }
         }
@@ -71,9 +58,7 @@ impl Database {
     /// Drops it, whoever is still connected.
     pub async fn close(self) -> anyhow::Result<()> {
         drop(self.client);
-        self.admin
-            .batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name))
-            .await?;
+        self.admin.batch_execute(&format!("DROP DATABASE {} WITH (FORCE)", self.name)).await?;
         Ok(())
     }
 
@@ -103,9 +88,7 @@ impl Database {
                 )
                 .await?
                 .get(0);
-            self.client
-                .execute("SELECT pg_notify('posthaste_pending', $1)", &[&shards])
-                .await?;
+            self.client.execute("SELECT pg_notify('posthaste_pending', $1)", &[&shards]).await?;
             next += batch;
         }
         Ok(())
@@ -115,11 +98,8 @@ impl Database {
     pub async fn settled(&self, patience: Duration) -> anyhow::Result<bool> {
         let since = Instant::now();
         loop {
-            let settled: bool = self
-                .client
-                .query_one("SELECT NOT EXISTS (SELECT FROM posthaste.pending)", &[])
-                .await?
-                .get(0);
+            let settled: bool =
+                self.client.query_one("SELECT NOT EXISTS (SELECT FROM posthaste.pending)", &[]).await?.get(0);
             if settled || since.elapsed() > patience {
                 return Ok(settled);
             }
@@ -132,10 +112,7 @@ impl Database {
         let sql = "SELECT count(*) FILTER (WHERE outcome = 'delivered'), count(*) FILTER (WHERE outcome <> 'delivered')
             FROM posthaste.attempts";
         let row = self.client.query_one(sql, &[]).await?;
-        Ok(Attempts {
-            delivered: row.get(0),
-            others: row.get(1),
-        })
+        Ok(Attempts { delivered: row.get(0), others: row.get(1) })
     }
 
     pub async fn wal(&self) -> anyhow::Result<Wal> {
@@ -147,10 +124,7 @@ impl Database {
         };
         let sql = format!("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint, ({syncs})");
         let row = self.client.query_one(&sql, &[]).await?;
-        Ok(Wal {
-            bytes: row.get(0),
-            syncs: row.get(1),
-        })
+        Ok(Wal { bytes: row.get(0), syncs: row.get(1) })
     }
 
     /// CPU time of all processes of the server; `None` where it runs out of sight.
@@ -165,9 +139,7 @@ impl Database {
 }
 
 pub async fn connect(url: &str) -> anyhow::Result<Client> {
-    let (client, connection) = tokio_postgres::connect(url, NoTls)
-        .await
-        .context("cannot reach the database")?;
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.context("cannot reach the database")?;
     // It ends with the client, and its errors are the client's.
     actix_rt::spawn(connection);
     Ok(client)
@@ -181,26 +153,14 @@ struct Prepared {
 }
 
 async fn prepare(url: &str) -> anyhow::Result<Prepared> {
-    posthaste_store::migrations::migrate(&url.parse()?, None)
-        .await
-        .context("cannot migrate the database")?;
+    posthaste_store::migrations::migrate(&url.parse()?, None).await.context("cannot migrate the database")?;
     let client = connect(url).await?;
     // The statement that stores is planned while the tables are empty, and then used on full ones.
-    client
-        .batch_execute("SET jit = off; SET plan_cache_mode = force_custom_plan")
-        .await?;
+    client.batch_execute("SET jit = off; SET plan_cache_mode = force_custom_plan").await?;
     let store = client.prepare(&store_statement()).await?;
-    let version = client
-        .query_one("SELECT current_setting('server_version_num')::integer", &[])
-        .await?
-        .get(0);
+    let version = client.query_one("SELECT current_setting('server_version_num')::integer", &[]).await?.get(0);
     let postmaster = postmaster(&client).await?;
-    Ok(Prepared {
-        client,
-        store,
-        version,
-        postmaster,
-    })
+    Ok(Prepared { client, store, version, postmaster })
 }
 
 /// Messages and pending rows in one statement, as the API's insert; returns the shards, comma-separated.
@@ -230,9 +190,5 @@ async fn postmaster(client: &Client) -> anyhow::Result<Option<u32>> {
     let row = client.query_one(sql, &[]).await?;
     let backend = u32::try_from(row.get::<_, i32>(0))?;
     let local: bool = row.get(1);
-    Ok(if local {
-        cpu::parent_of_same_name(backend, "postgres")
-    } else {
-        None
-    })
+    Ok(if local { cpu::parent_of_same_name(backend, "postgres") } else { None })
 }

@@ -95,10 +95,7 @@ impl Post {
             },
             Err(error) => Some(error.to_string()),
         };
-        tally
-            .latency
-            .borrow_mut()
-            .saturating_record((body::now() - started) / 1000);
+        tally.latency.borrow_mut().saturating_record((body::now() - started) / 1000);
         match error {
             None => tally.accepted.set(tally.accepted.get() + 1),
             Some(error) => {

@@ -128,10 +128,7 @@ async fn measure(common: &Common, command: &Command) -> anyhow::Result<bool> {
         server,
         sink: Sink::start().await?,
         programs: Programs::find()?,
-        http: awc::Client::builder()
-            .timeout(Duration::from_secs(10))
-            .disable_redirects()
-            .finish(),
+        http: awc::Client::builder().timeout(Duration::from_secs(10)).disable_redirects().finish(),
         setup: Setup {
             deliverers: common.deliverers,
             workers: common.workers,
@@ -160,11 +157,8 @@ fn cancel_on_signal(interrupted: CancellationToken) -> anyhow::Result<impl Futur
 }
 
 async fn run(bench: &Bench, common: &Common, command: &Command) -> anyhow::Result<bool> {
-    let mut report = Report {
-        machine: Machine::this(),
-        postgres: bench.server.describe().await?,
-        scenarios: Vec::new(),
-    };
+    let mut report =
+        Report { machine: Machine::this(), postgres: bench.server.describe().await?, scenarios: Vec::new() };
     report.write_header(&mut std::io::stdout())?;
     match command {
         Command::Raw(args) => add(&mut report, [raw::run(bench, args).await?])?,

@@ -63,10 +63,7 @@ impl Programs {
     pub fn find() -> anyhow::Result<Programs> {
         let own = std::env::current_exe()?;
         let folder = own.parent().context("this program has no folder")?.to_owned();
-        Ok(Programs {
-            folder,
-            logs: tempfile::tempdir()?,
-        })
+        Ok(Programs { folder, logs: tempfile::tempdir()? })
     }
 
     /// The command line for a service: `posthaste KIND`, or else `posthaste-KIND`.
@@ -116,13 +113,7 @@ impl Programs {
             .spawn()
             .with_context(|| format!("cannot start the {}", kind.name()))?;
         let pid = process.id().context("it has ended already")?;
-        Ok(Service {
-            kind,
-            process,
-            pid,
-            port,
-            log,
-        })
+        Ok(Service { kind, process, pid, port, log })
     }
 }
 
@@ -164,11 +155,7 @@ impl Service {
                 return Ok(());
             }
             if since.elapsed() > START_WITHIN {
-                bail!(
-                    "the {} is not ready after {START_WITHIN:?}: {}",
-                    self.kind.name(),
-                    self.last_words()
-                );
+                bail!("the {} is not ready after {START_WITHIN:?}: {}", self.kind.name(), self.last_words());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -176,16 +163,9 @@ impl Service {
 
     /// Asks it to stop, and waits until it has; an error if it does not, or not cleanly.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.pid)
-            .ok()
-            .and_then(Pid::from_raw)
-            .context("a process id out of range")?;
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw).context("a process id out of range")?;
         if let Some(status) = self.process.try_wait()? {
-            bail!(
-                "the {} ended by itself ({status}): {}",
-                self.kind.name(),
-                self.last_words()
-            );
+            bail!("the {} ended by itself ({status}): {}", self.kind.name(), self.last_words());
         }
         kill_process(pid, Signal::TERM)?;
         match tokio::time::timeout(STOP_WITHIN, self.process.wait()).await {
@@ -196,11 +176,7 @@ impl Service {
                 }
                 Ok(())
             }
-            Err(_) => bail!(
-                "the {} did not stop within {STOP_WITHIN:?}: {}",
-                self.kind.name(),
-                self.last_words()
-            ),
+            Err(_) => bail!("the {} did not stop within {STOP_WITHIN:?}: {}", self.kind.name(), self.last_words()),
         }
     }
 
@@ -208,11 +184,7 @@ impl Service {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         let last = lines.get(lines.len().saturating_sub(20)..).unwrap_or_default();
-        if last.is_empty() {
-            "it logged nothing".to_owned()
-        } else {
-            last.join("\n")
-        }
+        if last.is_empty() { "it logged nothing".to_owned() } else { last.join("\n") }
     }
 }
 

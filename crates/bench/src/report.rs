@@ -61,16 +61,10 @@ impl Machine {
     pub fn this() -> Machine {
         let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
         let field = |text: &str, name: &str| {
-            let line = text
-                .lines()
-                .find_map(|line| line.strip_prefix(name))
-                .unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
             line.trim_start_matches([' ', '\t', ':']).to_owned()
         };
-        let kibibytes = field(&read("/proc/meminfo"), "MemTotal")
-            .trim_end_matches(" kB")
-            .parse()
-            .unwrap_or(0.0);
+        let kibibytes = field(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0.0);
         Machine {
             cores: std::thread::available_parallelism().map_or(0, usize::from),
             processor: field(&read("/proc/cpuinfo"), "model name"),
@@ -93,12 +87,7 @@ impl Scenario {
     }
 
     pub fn add(&mut self, name: &str, unit: &'static str, value: f64) {
-        self.figures.push(Figure {
-            name: name.to_owned(),
-            unit,
-            value,
-            rounds: vec![value],
-        });
+        self.figures.push(Figure { name: name.to_owned(), unit, value, rounds: vec![value] });
     }
 
     /// Adds what could be measured.
@@ -135,12 +124,7 @@ impl Scenario {
     fn check(&mut self, name: &str, bound: String, holds: impl Fn(f64) -> bool) {
         if let Some(figure) = self.figures.iter().find(|figure| figure.name == name) {
             let (value, holds) = (figure.value, holds(figure.value));
-            self.checks.push(Check {
-                figure: name.to_owned(),
-                value,
-                bound,
-                holds,
-            });
+            self.checks.push(Check { figure: name.to_owned(), value, bound, holds });
         }
     }
 }
@@ -155,23 +139,10 @@ impl Report {
 
     /// Writes what stands above the scenarios.
     pub fn write_header(&self, out: &mut impl Write) -> std::io::Result<()> {
-        let Machine {
-            cores,
-            processor,
-            memory_gib,
-            kernel,
-            release_build,
-        } = &self.machine;
-        writeln!(
-            out,
-            "machine   {cores} cores, {processor}, {memory_gib:.1} GiB, Linux {kernel}"
-        )?;
-        let settings: Vec<String> = self
-            .postgres
-            .settings
-            .iter()
-            .map(|(name, value)| format!("{name} {value}"))
-            .collect();
+        let Machine { cores, processor, memory_gib, kernel, release_build } = &self.machine;
+        writeln!(out, "machine   {cores} cores, {processor}, {memory_gib:.1} GiB, Linux {kernel}")?;
+        let settings: Vec<String> =
+            self.postgres.settings.iter().map(|(name, value)| format!("{name} {value}")).collect();
         writeln!(out, "postgres  {}: {}", self.postgres.version, settings.join(", "))?;
         if !release_build {
             writeln!(out, "DEBUG BUILD: these figures say nothing about speed")?;
@@ -183,13 +154,7 @@ impl Report {
 impl Scenario {
     pub fn write(&self, out: &mut impl Write) -> std::io::Result<()> {
         writeln!(out, "\n{}  ({})", self.name, self.setting)?;
-        for Figure {
-            name,
-            unit,
-            value,
-            rounds,
-        } in &self.figures
-        {
+        for Figure { name, unit, value, rounds } in &self.figures {
             let all = if rounds.len() > 1 {
                 let all: Vec<String> = rounds.iter().map(|value| number(*value)).collect();
                 format!("   [{}]", all.join("  "))
@@ -198,13 +163,7 @@ impl Scenario {
             };
             writeln!(out, "  {name:<44} {:>10} {unit:<6}{all}", number(*value))?;
         }
-        for Check {
-            figure,
-            value,
-            bound,
-            holds,
-        } in &self.checks
-        {
+        for Check { figure, value, bound, holds } in &self.checks {
             let verdict = if *holds { "holds" } else { "FAILS" };
             writeln!(out, "  check {verdict}: {figure} {} is to be {bound}", number(*value))?;
         }
@@ -255,10 +214,7 @@ mod tests {
     #[test]
     fn numbers_read_easily() {
         let written = [0.0, 0.1234, 1.234, 56.78, 999.0, 31_234.5, 1_234_567.0, -1234.0].map(number);
-        assert_eq!(
-            written,
-            ["0", "0.123", "1.23", "56.8", "999", "31,234", "1,234,567", "-1,234"]
-        );
+        assert_eq!(written, ["0", "0.123", "1.23", "56.8", "999", "31,234", "1,234,567", "-1,234"]);
     }
 
     #[test]
@@ -282,15 +238,8 @@ mod tests {
         scenario.at_least("ratio", 0.6);
         scenario.at_most("not measured", 1.0);
         assert_eq!(scenario.checks.len(), 1);
-        let postgres = Description {
-            version: String::new(),
-            settings: Vec::new(),
-        };
-        let mut report = Report {
-            machine: Machine::this(),
-            postgres,
-            scenarios: vec![scenario],
-        };
+        let postgres = Description { version: String::new(), settings: Vec::new() };
+        let mut report = Report { machine: Machine::this(), postgres, scenarios: vec![scenario] };
         assert!(report.is_good(false) && !report.is_good(true));
         report.scenarios[0].faults.push("lost".to_owned());
         assert!(!report.is_good(false));

@@ -36,11 +36,7 @@ impl Server {
         if !matches!(url.scheme(), "postgres" | "postgresql") {
             bail!("the database URL takes the form postgres://user@host:port/database");
         }
-        Ok(Server {
-            url,
-            made: Cell::new(0),
-            embedded: None,
-        })
+        Ok(Server { url, made: Cell::new(0), embedded: None })
     }
 
     /// A new server with the default settings of the Postgres found on this machine; it is gone when the run ends.
@@ -55,11 +51,7 @@ impl Server {
         let stop = stop.clone();
         let embedded = tokio::task::spawn_blocking(move || Embedded::start(settings, &stop)).await??;
         let url = Url::parse(&embedded.url("postgres"))?;
-        Ok(Server {
-            url,
-            made: Cell::new(0),
-            embedded: Some(embedded),
-        })
+        Ok(Server { url, made: Cell::new(0), embedded: Some(embedded) })
     }
 
     pub async fn describe(&self) -> anyhow::Result<Description> {
@@ -74,26 +66,16 @@ impl Server {
             "wal_level",
         ];
         let client = connect(self.url.as_str()).await?;
-        let version = client
-            .query_one("SELECT current_setting('server_version')", &[])
-            .await?
-            .get(0);
+        let version = client.query_one("SELECT current_setting('server_version')", &[]).await?.get(0);
         let sql = "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY($1) ORDER BY name";
         let rows = client.query(sql, &[&NAMES.as_slice()]).await?;
-        Ok(Description {
-            version,
-            settings: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
-        })
+        Ok(Description { version, settings: rows.iter().map(|row| (row.get(0), row.get(1))).collect() })
     }
 
     /// Makes a database for one scenario.
     pub async fn fresh(&self) -> anyhow::Result<Database> {
         self.made.set(self.made.get() + 1);
-        Database::make(
-            &self.url,
-            format!("posthaste_bench_{}_{}", std::process::id(), self.made.get()),
-        )
-        .await
+        Database::make(&self.url, format!("posthaste_bench_{}_{}", std::process::id(), self.made.get())).await
     }
 
     /// Ends and removes a server of our own.

@@ -62,10 +62,7 @@ impl Egress {
     ///
     /// The first entry that cannot be read.
     pub fn parse(allow: &str, deny: &str) -> Result<Egress, EgressError> {
-        Ok(Egress {
-            allow: parse_list(EgressList::Allow, allow)?,
-            deny: parse_list(EgressList::Deny, deny)?,
-        })
+        Ok(Egress { allow: parse_list(EgressList::Allow, allow)?, deny: parse_list(EgressList::Deny, deny)? })
     }
 
     /// Whether a callback may reach `ip`.
@@ -93,12 +90,7 @@ fn parse_list(list: EgressList, text: &str) -> Result<Vec<IpNet>, EgressError> {
     text.split(',')
         .map(str::trim)
         .filter(|entry| !entry.is_empty())
-        .map(|entry| {
-            parse_entry(entry).ok_or_else(|| EgressError {
-                list,
-                entry: entry.to_owned(),
-            })
-        })
+        .map(|entry| parse_entry(entry).ok_or_else(|| EgressError { list, entry: entry.to_owned() }))
         .collect()
 }
 

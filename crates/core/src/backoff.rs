@@ -20,11 +20,7 @@ pub struct Backoff {
 impl Default for Backoff {
     /// 100 ms, doubling, up to 24 h.
     fn default() -> Backoff {
-        Backoff {
-            initial: Duration::from_millis(100),
-            multiplier: 2.0,
-            max: Duration::from_secs(24 * 60 * 60),
-        }
+        Backoff { initial: Duration::from_millis(100), multiplier: 2.0, max: Duration::from_secs(24 * 60 * 60) }
     }
 }
 
@@ -59,12 +55,7 @@ mod tests {
     #[test]
     fn default_waits_are_those_of_the_contract() {
         let waits: Vec<u128> = (0..8).map(|retry| Backoff::default().wait(retry).as_micros()).collect();
-        assert_eq!(
-            waits,
-            [
-                100_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000, 6_400_000, 12_800_000
-            ]
-        );
+        assert_eq!(waits, [100_000, 200_000, 400_000, 800_000, 1_600_000, 3_200_000, 6_400_000, 12_800_000]);
     }
 
     #[test]
@@ -96,11 +87,7 @@ mod tests {
             (ms(1), 2.0, Duration::MAX, u32::MAX, Duration::MAX),
         ];
         for (initial, multiplier, max, retry, wait) in cases {
-            let backoff = Backoff {
-                initial,
-                multiplier,
-                max,
-            };
+            let backoff = Backoff { initial, multiplier, max };
             assert_eq!(backoff.wait(retry), wait, "{backoff:?}, retry {retry}");
         }
     }

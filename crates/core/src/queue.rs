@@ -118,15 +118,9 @@ mod tests {
             assert_eq!(QueueName::parse(name).map(QueueName::into_string), Ok(name.to_owned()));
         }
         assert_eq!(QueueName::parse(""), Err(NameError::Empty));
-        assert_eq!(
-            QueueName::parse(&"ü".repeat(256)),
-            Err(NameError::TooLong { length: 256 })
-        );
+        assert_eq!(QueueName::parse(&"ü".repeat(256)), Err(NameError::TooLong { length: 256 }));
         for name in ["a\0b", "a\nb", "\u{7f}", "\u{85}"] {
-            assert!(
-                matches!(QueueName::parse(name), Err(NameError::ControlCharacter { .. })),
-                "{name:?}"
-            );
+            assert!(matches!(QueueName::parse(name), Err(NameError::ControlCharacter { .. })), "{name:?}");
         }
     }
 
@@ -134,21 +128,13 @@ mod tests {
     fn name_errors_are_for_people() {
         let say = |name: &str| QueueName::parse(name).unwrap_err().to_string();
         assert_eq!(say(""), "the name must not be empty");
-        assert_eq!(
-            say(&"x".repeat(300)),
-            "the name may have at most 255 characters, not 300"
-        );
+        assert_eq!(say(&"x".repeat(300)), "the name may have at most 255 characters, not 300");
         assert_eq!(say("a\0"), "the name \"a\\0\" must not contain control characters");
     }
 
     #[test]
     fn retries_are_from_0_to_1000_or_unlimited() {
-        for (given, checked) in [
-            (None, None),
-            (Some(0), Some(0)),
-            (Some(5), Some(5)),
-            (Some(1000), Some(1000)),
-        ] {
+        for (given, checked) in [(None, None), (Some(0), Some(0)), (Some(5), Some(5)), (Some(1000), Some(1000))] {
             assert_eq!(check_max_retries(given), Ok(checked));
         }
         for given in [-1, 1001, 65_536, i64::MIN, i64::MAX] {

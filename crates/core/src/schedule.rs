@@ -57,18 +57,10 @@ impl Schedule {
             return Err(ScheduleError::TooLong { length });
         }
         let fields = expression::normalize(expression)?;
-        let zone: Tz = time_zone.parse().map_err(|_| ScheduleError::TimeZone {
-            given: excerpt(time_zone),
-        })?;
+        let zone: Tz = time_zone.parse().map_err(|_| ScheduleError::TimeZone { given: excerpt(time_zone) })?;
         let parser = CronParser::builder().year(Year::Disallowed).build();
-        let cron = parser.parse(&fields).map_err(|_| ScheduleError::NotUnderstood {
-            given: excerpt(expression),
-        })?;
-        if fires(&cron) {
-            Ok(Schedule { cron, zone })
-        } else {
-            Err(ScheduleError::NeverFires)
-        }
+        let cron = parser.parse(&fields).map_err(|_| ScheduleError::NotUnderstood { given: excerpt(expression) })?;
+        if fires(&cron) { Ok(Schedule { cron, zone }) } else { Err(ScheduleError::NeverFires) }
     }
 
     /// The first tick after `at`; `None` beyond the years that a cron is computed for (1970 to 4900).
@@ -81,10 +73,7 @@ impl Schedule {
     /// The last tick that is not after `now`; `None` beyond the years that a cron is computed for.
     #[must_use]
     pub fn last_at_or_before(&self, now: Timestamp) -> Option<Timestamp> {
-        let tick = self
-            .cron
-            .find_previous_occurrence(&self.local_second(now)?, true)
-            .ok()?;
+        let tick = self.cron.find_previous_occurrence(&self.local_second(now)?, true).ok()?;
         Some(Timestamp::from(tick.with_timezone(&Utc)))
     }
 
@@ -104,9 +93,7 @@ impl Schedule {
     /// The second that `at` lies in, as the clocks of the zone show it.
     fn local_second(&self, at: Timestamp) -> Option<DateTime<Tz>> {
         let second = DateTime::from_timestamp(at.0.div_euclid(1_000_000), 0)?;
-        (1970..=4900)
-            .contains(&second.year())
-            .then(|| second.with_timezone(&self.zone))
+        (1970..=4900).contains(&second.year()).then(|| second.with_timezone(&self.zone))
     }
 }
 

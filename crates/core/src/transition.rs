@@ -228,11 +228,7 @@ fn after_failure(retries_done: u32, age: Duration, policy: &RetryPolicy) -> Verd
     }
     let wait = policy.backoff.wait(retries_done);
     // A retry that would start too late is not waited for: whoever watches the dead letters learns of it now.
-    if policy.is_too_old(age.saturating_add(wait)) {
-        Verdict::Failed
-    } else {
-        Verdict::Retried { wait }
-    }
+    if policy.is_too_old(age.saturating_add(wait)) { Verdict::Failed } else { Verdict::Retried { wait } }
 }
 
 #[cfg(test)]

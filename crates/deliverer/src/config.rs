@@ -67,9 +67,7 @@ impl Config {
         faults.finish(|| {
             let database_url = database_url?;
             Some(Config {
-                lock_database_url: lock_database_url
-                    .unwrap_or_else(|| database_url.clone())
-                    .for_service(LOCKS),
+                lock_database_url: lock_database_url.unwrap_or_else(|| database_url.clone()).for_service(LOCKS),
                 database_url: database_url.for_service("posthaste-deliverer"),
                 host,
                 health_port: Some(health_port),

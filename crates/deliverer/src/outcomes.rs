@@ -23,7 +23,11 @@ use crate::worker::Event;
 const BATCH: usize = 1000;
 
 /// Runs until `finished` is closed and everything in it is written.
-pub(crate) async fn write(config: Arc<Config>, mut finished: mpsc::UnboundedReceiver<Outcome>, events: mpsc::UnboundedSender<Event>) {
+pub(crate) async fn write(
+    config: Arc<Config>,
+    mut finished: mpsc::UnboundedReceiver<Outcome>,
+    events: mpsc::UnboundedSender<Event>,
+) {
     let mut writer = Writer { config, conn: None, events };
     let mut batch = Vec::with_capacity(BATCH);
     while finished.recv_many(&mut batch, BATCH).await > 0 {

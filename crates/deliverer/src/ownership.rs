@@ -78,7 +78,11 @@ impl Ownership {
                     let left = self.hold_session(&session, &stop).await;
                     session.close("left");
                     if let Left::Lost(reason) = left {
-                        tracing::warn!(reason, shards = self.owned.len(), "the lock session is lost, and its shards with it");
+                        tracing::warn!(
+                            reason,
+                            shards = self.owned.len(),
+                            "the lock session is lost, and its shards with it"
+                        );
                         self.health.not_ready("the lock session is lost");
                     }
                     self.lose_everything();
@@ -263,7 +267,12 @@ impl Ownership {
             self.owned.remove(shard);
         }
         session.unlock_many(shards).await?;
-        tracing::info!(shards = shards.len(), in_flight = in_flight.len(), owned = self.owned.len(), "handed shards over");
+        tracing::info!(
+            shards = shards.len(),
+            in_flight = in_flight.len(),
+            owned = self.owned.len(),
+            "handed shards over"
+        );
         self.announce().await;
         Ok(())
     }

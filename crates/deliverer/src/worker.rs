@@ -92,9 +92,7 @@ impl Handle {
 ///
 /// # Errors
 /// Where the system refuses a thread.
-pub(crate) fn spawn_all(
-    config: &Arc<Config>,
-) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
+pub(crate) fn spawn_all(config: &Arc<Config>) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
     let (report, reports) = mpsc::unbounded_channel();
     let mut handles = Vec::with_capacity(config.workers);
     for number in 0..config.workers {
@@ -310,11 +308,8 @@ impl Worker {
     /// then on arrives, and whatever was committed before is found by discovery.
     async fn begin(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
         let (snapshot, facts) = reading::begin(reader).await?;
-        self.feed = Some(Feed {
-            snapshot,
-            postmaster_start: facts.postmaster_start,
-            clock: DatabaseClock::set(facts.clock),
-        });
+        self.feed =
+            Some(Feed { snapshot, postmaster_start: facts.postmaster_start, clock: DatabaseClock::set(facts.clock) });
         for shard in self.owned.keys() {
             self.windows.take(*shard);
         }

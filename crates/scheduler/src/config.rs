@@ -87,10 +87,7 @@ mod tests {
         ])
         .unwrap_err();
         let variables: Vec<&str> = error.faults().iter().map(|fault| fault.variable.as_str()).collect();
-        assert_eq!(
-            variables,
-            ["DATABASE_URL", "LOCK_DATABASE_URL", "HOST", "PORT", "SHARDS"]
-        );
+        assert_eq!(variables, ["DATABASE_URL", "LOCK_DATABASE_URL", "HOST", "PORT", "SHARDS"]);
         assert!(!error.to_string().contains("hunter2"));
     }
 }

@@ -46,11 +46,7 @@ impl Timetable {
         scheduler.add(bell(for_partitions, &partitions)?).await?;
         scheduler.add(bell(for_old_ticks, &old_ticks)?).await?;
         scheduler.start().await?;
-        Ok(Timetable {
-            scheduler,
-            partitions,
-            old_ticks,
-        })
+        Ok(Timetable { scheduler, partitions, old_ticks })
     }
 
     /// Rings no more.
@@ -70,10 +66,7 @@ fn bell(schedule: &str, bell: &Arc<Notify>) -> Result<Job, JobSchedulerError> {
 /// Does the duties as they become due, until `quit` is cancelled or the lease ends; a statement under way is finished
 /// first. A duty that fails is logged and tried again when it is due next.
 pub(crate) async fn run(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
-    tokio::join!(
-        keep_partitions(timetable, url, lease, quit),
-        keep_ticks(timetable, url, lease, quit)
-    );
+    tokio::join!(keep_partitions(timetable, url, lease, quit), keep_ticks(timetable, url, lease, quit));
 }
 
 async fn keep_partitions(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
@@ -154,9 +147,7 @@ mod tests {
     async fn the_timetable_rings() {
         let timetable = Timetable::with("*/1 * * * * *", OLD_TICKS).await.unwrap();
         for _ in 0..2 {
-            timeout(Duration::from_secs(30), timetable.partitions.notified())
-                .await
-                .unwrap();
+            timeout(Duration::from_secs(30), timetable.partitions.notified()).await.unwrap();
         }
         timetable.stop().await;
     }

@@ -81,10 +81,7 @@ impl State {
         self.aside.retain(|_, until| *until > Instant::now());
         let aside: Vec<CronId> = self.aside.keys().copied().collect();
         let due = tick::due(conn, &aside, BATCH).await?;
-        let clock = Clock {
-            database: due.now,
-            at: Instant::now(),
-        };
+        let clock = Clock { database: due.now, at: Instant::now() };
         let full = due.crons.len() >= usize::from(BATCH);
         let upcoming = due.upcoming;
 
@@ -208,9 +205,7 @@ fn plan(due: Due, schedules: &mut Schedules) -> Plan {
 }
 
 fn next_tick(cron: &DueCron, now: Timestamp, schedules: &mut Schedules) -> Result<Timestamp, End> {
-    let schedule = schedules
-        .get(&cron.schedule, &cron.time_zone)
-        .map_err(|error| End::Invalid(error.to_string()))?;
+    let schedule = schedules.get(&cron.schedule, &cron.time_zone).map_err(|error| End::Invalid(error.to_string()))?;
     schedule.following(cron.fired_at, now).ok_or(End::Over)
 }
 
@@ -266,23 +261,11 @@ mod tests {
     }
 
     fn cron(id: i64, schedule: &str, zone: &str, fired_at: Timestamp) -> DueCron {
-        DueCron {
-            id: CronId(id),
-            schedule: schedule.to_owned(),
-            time_zone: zone.to_owned(),
-            fired_at,
-        }
+        DueCron { id: CronId(id), schedule: schedule.to_owned(), time_zone: zone.to_owned(), fired_at }
     }
 
     fn planned(now: Timestamp, crons: Vec<DueCron>) -> Plan {
-        plan(
-            Due {
-                now,
-                crons,
-                upcoming: None,
-            },
-            &mut Schedules::default(),
-        )
+        plan(Due { now, crons, upcoming: None }, &mut Schedules::default())
     }
 
     fn next(plan: &Plan) -> Vec<Option<Timestamp>> {
@@ -347,27 +330,12 @@ mod tests {
 
     #[test]
     fn only_what_is_due_soon_is_announced() {
-        let stored = |shard, tick| Fired {
-            cron: CronId(1),
-            next: NextTick::Stored {
-                at: tick,
-                shard: Shard(shard),
-            },
-        };
+        let stored = |shard, tick| Fired { cron: CronId(1), next: NextTick::Stored { at: tick, shard: Shard(shard) } };
         let fired = [
             stored(1, at(0)),
             stored(2, at(10)),
-            Fired {
-                cron: CronId(2),
-                next: NextTick::StoredBefore {
-                    at: at(0),
-                    message: MessageId(7),
-                },
-            },
-            Fired {
-                cron: CronId(3),
-                next: NextTick::None,
-            },
+            Fired { cron: CronId(2), next: NextTick::StoredBefore { at: at(0), message: MessageId(7) } },
+            Fired { cron: CronId(3), next: NextTick::None },
         ];
         assert_eq!(due_before(&fired, at(1)), [Shard(1)]);
         assert_eq!(fired.iter().filter_map(stored_at).max(), Some(at(10)));
@@ -375,10 +343,7 @@ mod tests {
 
     #[test]
     fn the_clock_counts_from_the_database() {
-        let clock = Clock {
-            database: at(0),
-            at: Instant::now(),
-        };
+        let clock = Clock { database: at(0), at: Instant::now() };
         assert_eq!(clock.instant_of(at(2)) - clock.at, Duration::from_secs(2));
         assert_eq!(clock.instant_of(at(-2)), clock.at);
         assert!(clock.instant_of(Timestamp::MAX) >= clock.at);

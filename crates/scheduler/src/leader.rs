@@ -91,10 +91,7 @@ impl Scheduler {
         let (lease, quit, crons_changed) = (session.lease(), stop.child_token(), Notify::new());
         let fire = async {
             let _end = quit.clone().drop_guard();
-            match quit
-                .run_until_cancelled(connect(&self.database, Purpose::Writing))
-                .await
-            {
+            match quit.run_until_cancelled(connect(&self.database, Purpose::Writing)).await {
                 Some(conn) => {
                     let mut conn = conn?;
                     self.health.ready();

@@ -35,10 +35,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let schema = check_schema(&mut conn).await.map_err(database)?;
     drop(conn);
     if let Some(given) = config.shards.filter(|given| *given != schema.shards) {
-        let problem = format!(
-            "is {given}, but the database has {} shards: leave it out",
-            schema.shards
-        );
+        let problem = format!("is {given}, but the database has {} shards: leave it out", schema.shards);
         return Err(ConfigError::new("SHARDS", problem).into());
     }
 
@@ -50,15 +47,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         Some(port) => Some(serve_health(&config.host, port, health.clone(), ended).await?),
         None => None,
     };
-    let timetable = Timetable::start()
-        .await
-        .map_err(|error| StartError::Other(error.to_string()))?;
-    let scheduler = Scheduler {
-        database: url,
-        lock_database: config.lock_database_url,
-        health,
-        timetable,
-    };
+    let timetable = Timetable::start().await.map_err(|error| StartError::Other(error.to_string()))?;
+    let scheduler = Scheduler { database: url, lock_database: config.lock_database_url, health, timetable };
     let finished = tokio::spawn(async move {
         let _end = end;
         scheduler.run(stop).await;

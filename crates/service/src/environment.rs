@@ -48,12 +48,7 @@ impl Variables {
     #[must_use]
     pub fn from_env() -> Variables {
         std::env::vars_os()
-            .map(|(name, value)| {
-                (
-                    name.to_string_lossy().into_owned(),
-                    value.to_string_lossy().into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .collect()
     }
 
@@ -83,11 +78,7 @@ impl Variables {
 impl<N: Into<String>, V: Into<String>> FromIterator<(N, V)> for Variables {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(pairs: I) -> Variables {
         let pairs = pairs.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Variables(
-            pairs
-                .filter(|(_, value): &(String, String)| !value.is_empty())
-                .collect(),
-        )
+        Variables(pairs.filter(|(_, value): &(String, String)| !value.is_empty()).collect())
     }
 }
 
@@ -145,10 +136,7 @@ impl ConfigError {
     /// A single fault.
     #[must_use]
     pub fn new(variable: &str, problem: impl Into<String>) -> ConfigError {
-        ConfigError(vec![Fault {
-            variable: variable.to_owned(),
-            problem: problem.into(),
-        }])
+        ConfigError(vec![Fault { variable: variable.to_owned(), problem: problem.into() }])
     }
 
     /// In the order in which they were found.
@@ -192,10 +180,7 @@ pub struct Faults(Vec<Fault>);
 impl Faults {
     /// Adds a fault that no single value shows, such as two variables that contradict each other.
     pub fn add(&mut self, variable: &str, problem: impl Into<String>) {
-        self.0.push(Fault {
-            variable: variable.to_owned(),
-            problem: problem.into(),
-        });
+        self.0.push(Fault { variable: variable.to_owned(), problem: problem.into() });
     }
 
     /// A value that may be left out. A fault of `parse` is noted, with its message as it is.
@@ -258,9 +243,8 @@ impl Faults {
 pub fn read<T: DeserializeOwned>(variables: &Variables) -> Result<T, ConfigError> {
     // Only what the struct asks for: envy ignores case, and `http_proxy` beside `HTTP_PROXY` is an error to it.
     let wanted = names::<T>();
-    let pairs = wanted
-        .into_iter()
-        .filter_map(|name| variables.get(&name).map(|value| (name.clone(), value.to_owned())));
+    let pairs =
+        wanted.into_iter().filter_map(|name| variables.get(&name).map(|value| (name.clone(), value.to_owned())));
     envy::from_iter(pairs).map_err(|error| match error {
         envy::Error::MissingValue(field) => ConfigError::new(&field.to_uppercase(), "is required"),
         // Its text may show the value.
@@ -331,11 +315,7 @@ mod tests {
         let allow_anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         faults.finish(|| {
             database_url?;
-            Some(Config {
-                port,
-                allow_anonymous,
-                admin_secret: raw.admin_secret,
-            })
+            Some(Config { port, allow_anonymous, admin_secret: raw.admin_secret })
         })
     }
 
@@ -369,17 +349,13 @@ mod tests {
     fn names_are_matched_exactly() {
         let config = config(&[("DATABASE_URL", "x"), ("port", "1"), ("PORT", "2")]).unwrap();
         assert_eq!(config.port, 2);
-        assert_eq!(
-            names::<Raw>(),
-            ["DATABASE_URL", "PORT", "ALLOW_ANONYMOUS", "ADMIN_SECRET"]
-        );
+        assert_eq!(names::<Raw>(), ["DATABASE_URL", "PORT", "ALLOW_ANONYMOUS", "ADMIN_SECRET"]);
     }
 
     #[test]
     fn secrets_are_not_shown() {
-        let variables: Variables = [("ADMIN_SECRET", "hunter2"), ("DATABASE_URL", "postgres://x:hunter2@y")]
-            .into_iter()
-            .collect();
+        let variables: Variables =
+            [("ADMIN_SECRET", "hunter2"), ("DATABASE_URL", "postgres://x:hunter2@y")].into_iter().collect();
         assert_eq!(format!("{variables:?}"), r#"{"ADMIN_SECRET", "DATABASE_URL"}"#);
         let config = config(&[("DATABASE_URL", "x"), ("ADMIN_SECRET", "hunter2")]).unwrap();
         let secret = config.admin_secret.as_ref().unwrap();

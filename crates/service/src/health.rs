@@ -60,24 +60,15 @@ struct Report<'a> {
 /// The answer to `/healthz`.
 #[must_use]
 pub fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Report {
-        status: "ok",
-        reason: None,
-    })
+    HttpResponse::Ok().json(Report { status: "ok", reason: None })
 }
 
 /// The answer to `/readyz`; `problem` is why the service is not ready.
 #[must_use]
 pub fn readyz(problem: Option<&str>) -> HttpResponse {
     match problem {
-        None => HttpResponse::Ok().json(Report {
-            status: "ok",
-            reason: None,
-        }),
-        Some(reason) => HttpResponse::ServiceUnavailable().json(Report {
-            status: "unavailable",
-            reason: Some(reason),
-        }),
+        None => HttpResponse::Ok().json(Report { status: "ok", reason: None }),
+        Some(reason) => HttpResponse::ServiceUnavailable().json(Report { status: "unavailable", reason: Some(reason) }),
     }
 }
 
@@ -164,22 +155,14 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn it_tells_how_it_is() {
         let (health, until) = (Health::new(), CancellationToken::new());
-        let address = serve_health("127.0.0.1", 0, health.clone(), until.clone())
-            .await
-            .unwrap();
-        assert_eq!(
-            get(address, "/healthz").await,
-            (200, serde_json::json!({"status": "ok"}))
-        );
+        let address = serve_health("127.0.0.1", 0, health.clone(), until.clone()).await.unwrap();
+        assert_eq!(get(address, "/healthz").await, (200, serde_json::json!({"status": "ok"})));
         assert_eq!(
             get(address, "/readyz").await,
             (503, serde_json::json!({"status": "unavailable", "reason": "starting"}))
         );
         health.ready();
-        assert_eq!(
-            get(address, "/readyz").await,
-            (200, serde_json::json!({"status": "ok"}))
-        );
+        assert_eq!(get(address, "/readyz").await, (200, serde_json::json!({"status": "ok"})));
         health.not_ready("the lock session is lost");
         assert_eq!(get(address, "/readyz").await.0, 503);
         until.cancel();
@@ -204,11 +187,6 @@ mod tests {
     fn a_foreign_address_is_named() {
         // 192.0.2.0/24 is set apart for documentation (RFC 5737).
         let error = bind("192.0.2.1", 0).unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("HOST: 192.0.2.1 is no address of this machine"),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("HOST: 192.0.2.1 is no address of this machine"), "{error}");
     }
 }

@@ -19,9 +19,7 @@ pub fn text(value: &str) -> Result<String, String> {
 /// # Errors
 /// What it takes.
 pub fn port(value: &str) -> Result<u16, String> {
-    value
-        .parse()
-        .map_err(|_| format!("takes a port number from 0 (any free one) to 65535, not {value:?}"))
+    value.parse().map_err(|_| format!("takes a port number from 0 (any free one) to 65535, not {value:?}"))
 }
 
 /// `true` or `false`.
@@ -41,11 +39,7 @@ pub fn boolean(value: &str) -> Result<bool, String> {
 /// # Errors
 /// What it takes.
 pub fn host(value: &str) -> Result<String, String> {
-    let name = |value: &str| {
-        value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'))
-    };
+    let name = |value: &str| value.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_'));
     if value.parse::<IpAddr>().is_ok() || name(value) {
         Ok(value.to_owned())
     } else {
@@ -60,11 +54,7 @@ where
 {
     move |value| match value.parse() {
         Ok(number) if range.contains(&number) => Ok(number),
-        _ => Err(format!(
-            "takes a whole number from {} to {}, not {value:?}",
-            range.start(),
-            range.end()
-        )),
+        _ => Err(format!("takes a whole number from {} to {}, not {value:?}", range.start(), range.end())),
     }
 }
 
@@ -75,14 +65,7 @@ pub fn parsed<T: FromStr>(what: &str) -> impl Fn(&str) -> Result<T, String> {
 
 /// A comma-separated list, each item (without the blanks around it) read by `item`; empty items are left out.
 pub fn list<T, E>(item: impl Fn(&str) -> Result<T, E>) -> impl Fn(&str) -> Result<Vec<T>, E> {
-    move |value| {
-        value
-            .split(',')
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(&item)
-            .collect()
-    }
+    move |value| value.split(',').map(str::trim).filter(|part| !part.is_empty()).map(&item).collect()
 }
 
 #[cfg(test)]
@@ -100,10 +83,7 @@ mod tests {
     fn integers_keep_their_range() {
         let shards = integer(1..=1024_u16);
         assert_eq!(shards("1024"), Ok(1024));
-        assert_eq!(
-            shards("0").unwrap_err(),
-            "takes a whole number from 1 to 1024, not \"0\""
-        );
+        assert_eq!(shards("0").unwrap_err(), "takes a whole number from 1 to 1024, not \"0\"");
         assert!(shards("1025").is_err() && shards("99999999999").is_err() && shards("1.5").is_err());
     }
 

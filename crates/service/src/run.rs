@@ -105,10 +105,7 @@ where
 /// Tells the person at the terminal, as a service that does not start is looked at first there.
 fn cannot_start(name: &str, error: &StartError) -> ExitCode {
     tracing::error!(service = name, %error, "cannot start");
-    #[allow(
-        clippy::print_stderr,
-        reason = "a person reads it; logs may be filtered, or not set up yet"
-    )]
+    #[allow(clippy::print_stderr, reason = "a person reads it; logs may be filtered, or not set up yet")]
     for line in error.to_string().lines() {
         eprintln!("{name}: {line}");
     }
@@ -134,10 +131,7 @@ struct Signals {
 
 impl Signals {
     fn new() -> std::io::Result<Signals> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
+        Ok(Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 }
 
@@ -210,10 +204,7 @@ mod tests {
     }
 
     fn running(work: impl Future<Output = Result<(), String>> + Send + 'static) -> Running {
-        Running {
-            address: None,
-            finished: tokio::spawn(work),
-        }
+        Running { address: None, finished: tokio::spawn(work) }
     }
 
     fn interrupts(statuses: &[u8]) -> mpsc::UnboundedReceiver<u8> {
@@ -238,18 +229,14 @@ mod tests {
     #[tokio::test]
     async fn the_second_signal_does_not_wait() {
         for status in [130, 143] {
-            let outcome = supervise("x", interrupts(&[143, status]), async |_| {
-                Ok(running(std::future::pending()))
-            });
+            let outcome = supervise("x", interrupts(&[143, status]), async |_| Ok(running(std::future::pending())));
             assert_eq!(outcome.await, Outcome::Ended(status));
         }
     }
 
     #[tokio::test]
     async fn a_service_that_ends_by_itself_with_an_error_failed() {
-        let outcome = supervise("x", interrupts(&[]), async |_| {
-            Ok(running(async { Err("gone".to_owned()) }))
-        });
+        let outcome = supervise("x", interrupts(&[]), async |_| Ok(running(async { Err("gone".to_owned()) })));
         assert_eq!(outcome.await, Outcome::Ended(1));
         let outcome = supervise("x", interrupts(&[]), async |_| Ok(running(async { panic!("gone") })));
         assert_eq!(outcome.await, Outcome::Ended(1));

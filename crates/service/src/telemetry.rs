@@ -58,10 +58,7 @@ fn filter(value: &str) -> Result<String, String> {
     if value.split(',').map(str::trim).all(known) && EnvFilter::try_new(value).is_ok() {
         Ok(value.to_owned())
     } else {
-        Err(format!(
-            "takes {} or TARGET=LEVEL, comma-separated, not {value:?}",
-            LEVELS.join(", ")
-        ))
+        Err(format!("takes {} or TARGET=LEVEL, comma-separated, not {value:?}", LEVELS.join(", ")))
     }
 }
 
@@ -88,12 +85,7 @@ pub fn init(config: &LogConfig) {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let _ = match config.format {
-        LogFormat::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
-            .try_init(),
+        LogFormat::Json => builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
         LogFormat::Pretty => builder.try_init(),
     };
 }
@@ -117,13 +109,7 @@ mod tests {
 
     #[test]
     fn defaults() {
-        assert_eq!(
-            log(&[]),
-            Ok(LogConfig {
-                filter: "info".to_owned(),
-                format: LogFormat::Json
-            })
-        );
+        assert_eq!(log(&[]), Ok(LogConfig { filter: "info".to_owned(), format: LogFormat::Json }));
     }
 
     #[test]
@@ -131,19 +117,12 @@ mod tests {
         assert!(log(&[("LOG", "warn,posthaste_deliverer=debug"), ("LOG_FORMAT", "pretty")]).is_ok());
         for wrong in ["debgu", "info,nonsense", "posthaste=loud", "a=b=c"] {
             let error = log(&[("LOG", wrong)]).unwrap_err();
-            assert_eq!(
-                error.faults().first().map(|fault| fault.variable.as_str()),
-                Some("LOG"),
-                "{wrong}"
-            );
+            assert_eq!(error.faults().first().map(|fault| fault.variable.as_str()), Some("LOG"), "{wrong}");
         }
     }
 
     #[test]
     fn both_faults_are_told() {
-        assert_eq!(
-            log(&[("LOG", "x"), ("LOG_FORMAT", "xml")]).unwrap_err().faults().len(),
-            2
-        );
+        assert_eq!(log(&[("LOG", "x"), ("LOG_FORMAT", "xml")]).unwrap_err().faults().len(), 2);
     }
 }

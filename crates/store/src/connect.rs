@@ -42,7 +42,8 @@ pub enum Purpose {
     /// The deliverer's arrivals, refills and payloads. Each of its statements has one good plan, by index; a plan that was
     /// made on a small or empty table, or from stale statistics, must not become another.
     Reading,
-    /// The deliverer's outcomes. As `Reading`; commits wait for the disk whatever the role's default says.
+    /// The deliverer's outcomes. As `Reading`, but with its one statement planned once: it finds rows by primary keys only,
+    /// and planning it costs as much as running it. Commits wait for the disk whatever the role's default says.
     Writing,
     /// Migrations: statements may take their time, locks may not.
     Migrating,
@@ -54,7 +55,7 @@ impl Purpose {
         /// The message texts that `error` knows. Only a superuser, or a role with the right to, may choose.
         const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
              EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; ";
-        const BY_INDEX: &str = "SET plan_cache_mode = force_custom_plan; SET jit = off; SET enable_seqscan = off; \
+        const BY_INDEX: &str = "SET jit = off; SET enable_seqscan = off; \
              SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; \
              SET max_parallel_workers_per_gather = 0; ";
         let limits = |statement: &str| {
@@ -65,8 +66,11 @@ impl Purpose {
         };
         match self {
             Purpose::Pool => format!("{ENGLISH}{}SET jit = off; SET synchronous_commit = on;", limits("30s")),
-            Purpose::Reading => format!("{ENGLISH}{}{BY_INDEX}", limits("30s")),
-            Purpose::Writing => format!("{ENGLISH}{}{BY_INDEX}SET synchronous_commit = on;", limits("30s")),
+            Purpose::Reading => format!("{ENGLISH}{}{BY_INDEX}SET plan_cache_mode = force_custom_plan;", limits("30s")),
+            Purpose::Writing => format!(
+                "{ENGLISH}{}{BY_INDEX}SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on;",
+                limits("30s")
+            ),
             Purpose::Migrating => format!("{ENGLISH}{}", limits("0")),
         }
     }
@@ -95,10 +99,7 @@ pub async fn connect(url: &DatabaseUrl, purpose: Purpose) -> Result<AsyncPgConne
     };
     match tokio::time::timeout(CONNECT_DEADLINE, attempt).await {
         Ok(result) => result.map_err(|error| about(url, error)),
-        Err(_) => Err(StoreError::Unavailable(format!(
-            "{url} did not answer within {} s",
-            CONNECT_DEADLINE.as_secs()
-        ))),
+        Err(_) => Err(StoreError::Unavailable(format!("{url} did not answer within {} s", CONNECT_DEADLINE.as_secs()))),
     }
 }
 
@@ -167,10 +168,7 @@ impl FromStr for DatabaseUrl {
     /// Reads `postgres://user:password@host:port/database?parameter=value`, with the parameters of libpq as far as they
     /// make sense here. Reads the file of `sslrootcert`.
     fn from_str(text: &str) -> Result<DatabaseUrl, DatabaseUrlError> {
-        let Some(rest) = text
-            .strip_prefix("postgres://")
-            .or_else(|| text.strip_prefix("postgresql://"))
-        else {
+        let Some(rest) = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://")) else {
             return Err(refused("takes postgres://USER:PASSWORD@HOST:PORT/DATABASE"));
         };
         // An unescaped `@` in a password would make its tail a host name, and host names are shown.
@@ -211,21 +209,13 @@ impl FromStr for DatabaseUrl {
         config.target_session_attrs(parameters.session);
         let only_sockets = config.get_hosts().iter().all(|host| matches!(host, Host::Unix(_)));
         // As libpq: no TLS on a Unix socket, whatever is asked.
-        let check = if only_sockets && !config.get_hosts().is_empty() {
-            None
-        } else {
-            parameters.check()?
-        };
+        let check = if only_sockets && !config.get_hosts().is_empty() { None } else { parameters.check()? };
         config.ssl_mode(match check {
             None => SslMode::Disable,
             Some(_) if parameters.tls_optional() => SslMode::Prefer,
             Some(_) => SslMode::Require,
         });
-        let tls = check
-            .map(client_config)
-            .transpose()
-            .map_err(refused)?
-            .map(MakeRustlsConnect::new);
+        let tls = check.map(client_config).transpose().map_err(refused)?.map(MakeRustlsConnect::new);
         Ok(DatabaseUrl { config, tls })
     }
 }
@@ -257,9 +247,7 @@ impl<'a> Parameters<'a> {
             tcp_user_timeout: None,
         };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            let (key, value) = pair
-                .split_once('=')
-                .ok_or_else(|| refused("a parameter has no value"))?;
+            let (key, value) = pair.split_once('=').ok_or_else(|| refused("a parameter has no value"))?;
             match key {
                 "sslmode" => parameters.ssl_mode = decode(value)?,
                 "sslrootcert" => parameters.ssl_root = Some(decode(value)?),
@@ -269,17 +257,13 @@ impl<'a> Parameters<'a> {
                         "read-write" | "primary" => TargetSessionAttrs::ReadWrite,
                         "any" => TargetSessionAttrs::Any,
                         _ => {
-                            return Err(refused(
-                                "target_session_attrs takes read-write or any: Posthaste writes",
-                            ));
+                            return Err(refused("target_session_attrs takes read-write or any: Posthaste writes"));
                         }
                     }
                 }
                 // libpq counts milliseconds, tokio-postgres seconds.
                 "tcp_user_timeout" => {
-                    let millis = value
-                        .parse()
-                        .map_err(|_| refused("tcp_user_timeout takes milliseconds"))?;
+                    let millis = value.parse().map_err(|_| refused("tcp_user_timeout takes milliseconds"))?;
                     parameters.tcp_user_timeout = Some(Duration::from_millis(millis));
                 }
                 "keepalives_count" => parameters.passed_on.push(("keepalives_retries", value)),
@@ -296,16 +280,8 @@ impl<'a> Parameters<'a> {
     }
 
     fn passed_on(&self) -> String {
-        let pairs: Vec<String> = self
-            .passed_on
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        if pairs.is_empty() {
-            String::new()
-        } else {
-            format!("?{}", pairs.join("&"))
-        }
+        let pairs: Vec<String> = self.passed_on.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
     }
 
     fn tls_optional(&self) -> bool {
@@ -328,9 +304,7 @@ impl<'a> Parameters<'a> {
             ("verify-ca", None) => Some(Check::Chain(Roots::System)),
             ("verify-full", roots) => Some(Check::ChainAndName(roots.unwrap_or(Roots::System))),
             _ => {
-                return Err(refused(
-                    "sslmode takes disable, allow, prefer, require, verify-ca or verify-full",
-                ));
+                return Err(refused("sslmode takes disable, allow, prefer, require, verify-ca or verify-full"));
             }
         })
     }
@@ -343,10 +317,7 @@ fn decode(value: &str) -> Result<String, DatabaseUrlError> {
     let mut rest = value.as_bytes();
     while let Some((&first, tail)) = rest.split_first() {
         rest = if first == b'%' {
-            let digits = tail
-                .get(..2)
-                .and_then(|hex| std::str::from_utf8(hex).ok())
-                .ok_or_else(wrong)?;
+            let digits = tail.get(..2).and_then(|hex| std::str::from_utf8(hex).ok()).ok_or_else(wrong)?;
             bytes.push(u8::from_str_radix(digits, 16).map_err(|_| wrong())?);
             tail.get(2..).unwrap_or_default()
         } else {

@@ -111,11 +111,7 @@ pub async fn insert(conn: &mut AsyncPgConnection, cron: &NewCron) -> Result<Crea
         headers: cron.headers.clone(),
         first: to_postgres(cron.first),
     };
-    let stored = insert
-        .get_result::<(i64, PgTimestamp, i32)>(conn)
-        .await
-        .optional()
-        .map_err(StoreError::from);
+    let stored = insert.get_result::<(i64, PgTimestamp, i32)>(conn).await.optional().map_err(StoreError::from);
     match stored {
         Ok(Some((id, created_at, shard))) => Ok(Created::Stored {
             cron: Cron {
@@ -141,12 +137,7 @@ pub async fn insert(conn: &mut AsyncPgConnection, cron: &NewCron) -> Result<Crea
 /// # Errors
 /// As any statement.
 pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron>, StoreError> {
-    let row = crons::table
-        .find(id.0)
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+    let row = crons::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(Cron::from))
 }
 
@@ -155,13 +146,8 @@ pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron
 /// # Errors
 /// As any statement.
 pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>, StoreError> {
-    let rows = crons::table
-        .select(Row::as_select())
-        .order(crons::id)
-        .limit(page.limit)
-        .offset(page.offset)
-        .load(conn)
-        .await?;
+    let rows =
+        crons::table.select(Row::as_select()).order(crons::id).limit(page.limit).offset(page.offset).load(conn).await?;
     Ok(rows.into_iter().map(Cron::from).collect())
 }
 
@@ -175,9 +161,8 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<D
             // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot,
             // and only the second sees it.
             let returning = (Row::as_returning(), crons::next_message_id);
-            let gone = diesel::delete(crons::table.find(id.0))
-                .returning(returning)
-                .get_result::<(Row, Option<i64>)>(conn);
+            let gone =
+                diesel::delete(crons::table.find(id.0)).returning(returning).get_result::<(Row, Option<i64>)>(conn);
             let Some((row, next)) = gone.await.optional()? else {
                 return Ok(None);
             };

@@ -159,19 +159,12 @@ fn from_kind(kind: &DatabaseErrorKind, info: &(dyn DatabaseErrorInformation + Se
 }
 
 fn constraint_violation(name: &str, code: &'static str) -> StoreError {
-    StoreError::Constraint {
-        name: name.to_owned(),
-        code,
-    }
+    StoreError::Constraint { name: name.to_owned(), code }
 }
 
 /// A row that fits no partition is a check violation as well, the only one that names no constraint.
 fn check_violation(name: &str) -> StoreError {
-    if name.is_empty() {
-        StoreError::MissingPartition
-    } else {
-        constraint_violation(name, "23514")
-    }
+    if name.is_empty() { StoreError::MissingPartition } else { constraint_violation(name, "23514") }
 }
 
 /// Errors that tokio-postgres found without the server. Most mean that the connection is gone; the few that blame the
@@ -283,10 +276,7 @@ mod tests {
     fn what_passes_is_transient() {
         use DatabaseErrorKind::{SerializationFailure, UnableToSendCommand, Unknown};
         for (kind, message) in [
-            (
-                SerializationFailure,
-                "could not serialize access due to concurrent update",
-            ),
+            (SerializationFailure, "could not serialize access due to concurrent update"),
             (Unknown, "deadlock detected"),
             (Unknown, "canceling statement due to lock timeout"),
             (Unknown, "terminating connection due to administrator command"),
@@ -323,19 +313,13 @@ mod tests {
         );
         assert_eq!(
             classify(kind(), "new row violates", Some("messages_one_body")),
-            StoreError::Constraint {
-                name: "messages_one_body".to_owned(),
-                code: "23514"
-            }
+            StoreError::Constraint { name: "messages_one_body".to_owned(), code: "23514" }
         );
     }
 
     #[test]
     fn sqlstate_decides_where_it_is_known() {
-        assert!(matches!(
-            from_sqlstate("40P01", "Verklemmung entdeckt", None),
-            StoreError::Retryable(_)
-        ));
+        assert!(matches!(from_sqlstate("40P01", "Verklemmung entdeckt", None), StoreError::Retryable(_)));
         assert!(matches!(from_sqlstate("57P05", "", None), StoreError::Unavailable(_)));
         assert!(matches!(from_sqlstate("25006", "", None), StoreError::Unavailable(_)));
         assert!(matches!(from_sqlstate("22021", "", None), StoreError::Data(_)));

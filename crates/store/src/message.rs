@@ -106,12 +106,7 @@ pub async fn get(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Option<M
 /// # Errors
 /// As any statement.
 pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Message>, StoreError> {
-    let rows: Vec<Row> = List {
-        limit: page.limit,
-        offset: page.offset,
-    }
-    .load(conn)
-    .await?;
+    let rows: Vec<Row> = List { limit: page.limit, offset: page.offset }.load(conn).await?;
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
@@ -123,10 +118,7 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Optio
     let row = Delete { id: id.0 }.get_result::<Row>(conn).await.optional()?;
     Ok(row.map(|row| {
         let shard = row.9.map(Shard);
-        DeletedMessage {
-            message: row.into(),
-            shard,
-        }
+        DeletedMessage { message: row.into(), shard }
     }))
 }
 
@@ -188,16 +180,11 @@ impl From<Row> for Message {
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
-            (Some(attempts_ended), Some(due_at), ..) => Progress::Pending {
-                attempts_ended,
-                due_at: from_postgres(due_at),
-            },
+            (Some(attempts_ended), Some(due_at), ..) => {
+                Progress::Pending { attempts_ended, due_at: from_postgres(due_at) }
+            }
             (_, _, Some(number), Some(outcome), Some(at)) => match ending(&outcome) {
-                Some(ending) => Progress::Ended {
-                    ending,
-                    number,
-                    at: from_postgres(at),
-                },
+                Some(ending) => Progress::Ended { ending, number, at: from_postgres(at) },
                 None => Progress::Forgotten,
             },
             _ => Progress::Forgotten,

@@ -167,22 +167,12 @@ pub async fn check_schema(conn: &mut AsyncPgConnection) -> Result<SchemaInfo, Sc
         .await
         .map_err(StoreError::from)?;
     if row.version < SCHEMA_VERSION {
-        return Err(SchemaError::TooOld {
-            found: row.version,
-            needed: SCHEMA_VERSION,
-        });
+        return Err(SchemaError::TooOld { found: row.version, needed: SCHEMA_VERSION });
     }
     if row.compatible_from > SCHEMA_VERSION {
-        return Err(SchemaError::TooNew {
-            found: row.version,
-            oldest: row.compatible_from,
-            ours: SCHEMA_VERSION,
-        });
+        return Err(SchemaError::TooNew { found: row.version, oldest: row.compatible_from, ours: SCHEMA_VERSION });
     }
-    Ok(SchemaInfo {
-        version: row.version,
-        shards: shard_count(row.shards)?,
-    })
+    Ok(SchemaInfo { version: row.version, shards: shard_count(row.shards)? })
 }
 
 #[derive(QueryableByName)]
@@ -229,11 +219,7 @@ async fn check_server(conn: &mut AsyncPgConnection) -> Result<(), SchemaError> {
 }
 
 async fn has_schema_info(conn: &mut AsyncPgConnection) -> Result<bool, StoreError> {
-    ask(
-        conn,
-        "SELECT to_regclass('posthaste.schema_info') IS NOT NULL AS answer",
-    )
-    .await
+    ask(conn, "SELECT to_regclass('posthaste.schema_info') IS NOT NULL AS answer").await
 }
 
 async fn ask(conn: &mut AsyncPgConnection, question: &str) -> Result<bool, StoreError> {
@@ -245,10 +231,8 @@ async fn stored_shards(conn: &mut AsyncPgConnection) -> Result<Option<u16>, Stor
     if !has_schema_info(conn).await? {
         return Ok(None);
     }
-    let row: Option<Number> = diesel::sql_query("SELECT shards AS number FROM posthaste.schema_info")
-        .get_result(conn)
-        .await
-        .optional()?;
+    let row: Option<Number> =
+        diesel::sql_query("SELECT shards AS number FROM posthaste.schema_info").get_result(conn).await.optional()?;
     row.map(|row| shard_count(row.number)).transpose()
 }
 
@@ -259,13 +243,9 @@ async fn open_for_migration(url: &DatabaseUrl) -> Result<AsyncPgConnection, Migr
     lock(&mut conn).await?;
     // Asked first: IF NOT EXISTS demands the right to create schemas even where there is nothing to create.
     if ask(&mut conn, "SELECT to_regnamespace('posthaste') IS NULL AS answer").await? {
-        conn.batch_execute("CREATE SCHEMA posthaste")
-            .await
-            .map_err(StoreError::from)?;
+        conn.batch_execute("CREATE SCHEMA posthaste").await.map_err(StoreError::from)?;
     }
-    conn.batch_execute("SET search_path = posthaste")
-        .await
-        .map_err(StoreError::from)?;
+    conn.batch_execute("SET search_path = posthaste").await.map_err(StoreError::from)?;
     Ok(conn)
 }
 
@@ -282,19 +262,14 @@ async fn lock(conn: &mut AsyncPgConnection) -> Result<(), MigrateError> {
             return Ok(());
         }
         if Instant::now() >= deadline {
-            return Err(MigrateError::Locked {
-                holder: holder(conn).await?,
-            });
+            return Err(MigrateError::Locked { holder: holder(conn).await? });
         }
         sleep(LOCK_POLL).await;
     }
 }
 
 async fn unlock(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    diesel::sql_query("SELECT pg_advisory_unlock($1)")
-        .bind::<BigInt, _>(MIGRATION_LOCK)
-        .execute(conn)
-        .await?;
+    diesel::sql_query("SELECT pg_advisory_unlock($1)").bind::<BigInt, _>(MIGRATION_LOCK).execute(conn).await?;
     Ok(())
 }
 
@@ -312,9 +287,7 @@ async fn holder(conn: &mut AsyncPgConnection) -> Result<String, StoreError> {
     .get_result(conn)
     .await
     .optional()?;
-    Ok(row
-        .and_then(|row| row.holder)
-        .unwrap_or_else(|| "it has just ended".to_owned()))
+    Ok(row.and_then(|row| row.holder).unwrap_or_else(|| "it has just ended".to_owned()))
 }
 
 type Blocking = AsyncConnectionWrapper<AsyncPgConnection>;
@@ -335,6 +308,5 @@ async fn with_harness(
         let versions = run(&mut conn).map_err(|error| MigrateError::Migration(error.to_string()))?;
         Ok((conn.into_inner(), versions))
     });
-    work.await
-        .unwrap_or_else(|error| Err(MigrateError::Migration(error.to_string())))
+    work.await.unwrap_or_else(|error| Err(MigrateError::Migration(error.to_string())))
 }

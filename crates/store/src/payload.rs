@@ -60,8 +60,10 @@ pub enum Read {
 
 type QueueSql = (Text, Text, Text, Nullable<Jsonb>, Nullable<Integer>, BigInt, BigInt, Double, BigInt);
 type QueueTuple = (String, String, String, Option<Value>, Option<i32>, i64, i64, f64, i64);
-type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz, Timestamptz);
-type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp, PgTimestamp);
+type MessageSql =
+    (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz, Timestamptz);
+type MessageTuple =
+    (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp, PgTimestamp);
 
 statement! {
     /// The running total is over stored sizes, which are known without reading the bodies.

@@ -30,23 +30,12 @@ pub async fn pool(url: &DatabaseUrl, size: u32, purpose: Purpose) -> Result<Pool
     // No round trip: only whether the task that reads the socket has seen it closed.
     config.recycling_method = RecyclingMethod::CustomFunction(Box::new(|conn: &mut AsyncPgConnection| {
         let broken = conn.is_broken();
-        async move {
-            if broken {
-                Err(diesel::result::Error::BrokenTransactionManager)
-            } else {
-                Ok(())
-            }
-        }
-        .boxed()
+        async move { if broken { Err(diesel::result::Error::BrokenTransactionManager) } else { Ok(()) } }.boxed()
     }));
     config.custom_setup = Box::new(move |_| {
         let url = url.clone();
-        async move {
-            connect(&url, purpose)
-                .await
-                .map_err(|error| ConnectionError::BadConnection(error.to_string()))
-        }
-        .boxed()
+        async move { connect(&url, purpose).await.map_err(|error| ConnectionError::BadConnection(error.to_string())) }
+            .boxed()
     });
     let pool = Pool::builder()
         .max_size(size.max(1))

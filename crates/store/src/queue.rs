@@ -139,12 +139,7 @@ pub async fn insert(conn: &mut AsyncPgConnection, queue: &NewQueue) -> Result<Cr
 /// # Errors
 /// As any statement.
 pub async fn get(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Option<Queue>, StoreError> {
-    let row = queues::table
-        .find(id.0)
-        .select(Row::as_select())
-        .first(conn)
-        .await
-        .optional()?;
+    let row = queues::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(Queue::from))
 }
 
@@ -171,13 +166,8 @@ pub async fn delete(conn: &mut AsyncPgConnection, id: QueueId, deletion: Deletio
     let deleted = conn
         .transaction(async |conn| {
             // From here a cron's insert waits for us: its foreign key asks for the row.
-            let Some(row) = queues::table
-                .find(id.0)
-                .select(Row::as_select())
-                .for_update()
-                .first(conn)
-                .await
-                .optional()?
+            let Some(row) =
+                queues::table.find(id.0).select(Row::as_select()).for_update().first(conn).await.optional()?
             else {
                 return Ok(Deleted::Missing);
             };
@@ -212,13 +202,7 @@ pub async fn cancel_messages(conn: &mut AsyncPgConnection, id: QueueId) -> Resul
     for &shard in &shards {
         let mut after = (PgTimestamp(i64::MIN), i64::MIN);
         loop {
-            let step = CancelStep {
-                shard,
-                queue: id.0,
-                after_due: after.0,
-                after_id: after.1,
-                step: CANCEL_STEP,
-            };
+            let step = CancelStep { shard, queue: id.0, after_due: after.0, after_id: after.1, step: CANCEL_STEP };
             match step.get_result::<(PgTimestamp, i64)>(conn).await.optional()? {
                 Some(last) => after = last,
                 None => break,

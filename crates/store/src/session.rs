@@ -112,9 +112,8 @@ impl LockSession {
                 }
             };
             client.batch_execute(SETTINGS).await?;
-            let row = client
-                .query_typed_one("SELECT to_regnamespace('posthaste')::oid::int4, pg_backend_pid()", &[])
-                .await?;
+            let row =
+                client.query_typed_one("SELECT to_regnamespace('posthaste')::oid::int4, pg_backend_pid()", &[]).await?;
             Ok::<_, StoreError>((client, row))
         };
         let (client, row) = tokio::time::timeout(OPEN_DEADLINE, attempt).await.map_err(|_| {
@@ -159,10 +158,7 @@ impl LockSession {
                 &[],
             )
             .await?;
-        let facts = SessionFacts {
-            postmaster_start: row.try_get(0)?,
-            in_recovery: row.try_get(1)?,
-        };
+        let facts = SessionFacts { postmaster_start: row.try_get(0)?, in_recovery: row.try_get(1)? };
         if row.try_get::<_, i32>(2)? != self.pid {
             let reason = "the lock session goes through a pooler in transaction mode, which cannot hold locks: \
                           LOCK_DATABASE_URL takes a direct connection";
@@ -214,11 +210,8 @@ impl LockSession {
     /// Any; the session is over then.
     pub async fn join_members(&self) -> Result<(), StoreError> {
         // Only sharers take this key, so it is granted at once.
-        self.row(
-            "SELECT pg_try_advisory_lock_shared($1, $2)",
-            &[(&self.classid, Type::INT4), (&MEMBER, Type::INT4)],
-        )
-        .await?;
+        self.row("SELECT pg_try_advisory_lock_shared($1, $2)", &[(&self.classid, Type::INT4), (&MEMBER, Type::INT4)])
+            .await?;
         Ok(())
     }
 
@@ -227,11 +220,8 @@ impl LockSession {
     /// # Errors
     /// Any; the session is over then.
     pub async fn leave_members(&self) -> Result<(), StoreError> {
-        self.row(
-            "SELECT pg_advisory_unlock_shared($1, $2)",
-            &[(&self.classid, Type::INT4), (&MEMBER, Type::INT4)],
-        )
-        .await?;
+        self.row("SELECT pg_advisory_unlock_shared($1, $2)", &[(&self.classid, Type::INT4), (&MEMBER, Type::INT4)])
+            .await?;
         Ok(())
     }
 
@@ -280,18 +270,10 @@ impl LockSession {
     async fn try_lock_keys(&self, keys: &[LockKey]) -> Result<Vec<LockKey>, StoreError> {
         // Held over the statement, so that no key is asked for twice.
         let mut held = self.held.lock().await;
-        let wanted: Vec<i32> = keys
-            .iter()
-            .filter(|key| !held.contains(key))
-            .map(|key| key.objid())
-            .collect();
+        let wanted: Vec<i32> = keys.iter().filter(|key| !held.contains(key)).map(|key| key.objid()).collect();
         if !wanted.is_empty() {
-            let taken = self
-                .numbers(
-                    "SELECT n FROM unnest($2) AS n WHERE pg_try_advisory_lock($1, n)",
-                    &wanted,
-                )
-                .await?;
+            let taken =
+                self.numbers("SELECT n FROM unnest($2) AS n WHERE pg_try_advisory_lock($1, n)", &wanted).await?;
             held.extend(keys.iter().filter(|key| taken.contains(&key.objid())));
         }
         Ok(keys.iter().copied().filter(|key| held.contains(key)).collect())
@@ -302,20 +284,14 @@ impl LockSession {
         let ours: Vec<LockKey> = keys.iter().copied().filter(|key| held.contains(key)).collect();
         if !ours.is_empty() {
             let numbers: Vec<i32> = ours.iter().map(|key| key.objid()).collect();
-            self.numbers(
-                "SELECT n FROM unnest($2) AS n WHERE pg_advisory_unlock($1, n)",
-                &numbers,
-            )
-            .await?;
+            self.numbers("SELECT n FROM unnest($2) AS n WHERE pg_advisory_unlock($1, n)", &numbers).await?;
             held.retain(|key| !ours.contains(key));
         }
         Ok(ours)
     }
 
     async fn numbers(&self, sql: &str, numbers: &[i32]) -> Result<BTreeSet<i32>, StoreError> {
-        let rows = self
-            .rows(sql, &[(&self.classid, Type::INT4), (&numbers, Type::INT4_ARRAY)])
-            .await?;
+        let rows = self.rows(sql, &[(&self.classid, Type::INT4), (&numbers, Type::INT4_ARRAY)]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 

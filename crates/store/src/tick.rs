@@ -85,14 +85,7 @@ statement! {
      ) due ON true"
 }
 
-type DueRow = (
-    PgTimestamp,
-    Option<PgTimestamp>,
-    Option<i64>,
-    Option<String>,
-    Option<String>,
-    Option<PgTimestamp>,
-);
+type DueRow = (PgTimestamp, Option<PgTimestamp>, Option<i64>, Option<String>, Option<String>, Option<PgTimestamp>);
 
 /// The crons whose tick has come by the database's clock, the earliest `limit` of them and none of `aside`, and the
 /// earliest tick to come.
@@ -100,29 +93,15 @@ type DueRow = (
 /// # Errors
 /// Any [`StoreError`].
 pub async fn due(conn: &mut AsyncPgConnection, aside: &[CronId], limit: u16) -> Result<Due, StoreError> {
-    let statement = DueCrons {
-        aside: aside.iter().map(|id| id.0).collect(),
-        limit: i64::from(limit),
-    };
+    let statement = DueCrons { aside: aside.iter().map(|id| id.0).collect(), limit: i64::from(limit) };
     let rows: Vec<DueRow> = statement.load(conn).await?;
     let clock = rows.as_slice().first().map(|row| (row.0, row.1));
     let (now, upcoming) = clock.ok_or(StoreError::unexpected("due crons without a clock"))?;
-    let crons = rows
-        .into_iter()
-        .filter_map(|(_, _, id, schedule, time_zone, fired_at)| {
-            let (id, fired_at) = (CronId(id?), from_postgres(fired_at?));
-            Some(DueCron {
-                id,
-                schedule: schedule?,
-                time_zone: time_zone?,
-                fired_at,
-            })
-        });
-    Ok(Due {
-        now: from_postgres(now),
-        crons: crons.collect(),
-        upcoming: upcoming.map(from_postgres),
-    })
+    let crons = rows.into_iter().filter_map(|(_, _, id, schedule, time_zone, fired_at)| {
+        let (id, fired_at) = (CronId(id?), from_postgres(fired_at?));
+        Some(DueCron { id, schedule: schedule?, time_zone: time_zone?, fired_at })
+    });
+    Ok(Due { now: from_postgres(now), crons: crons.collect(), upcoming: upcoming.map(from_postgres) })
 }
 
 statement! {
@@ -197,20 +176,11 @@ pub async fn fire(conn: &mut AsyncPgConnection, firings: &[Firing]) -> Result<Ve
     let rows: Vec<FiredRow> = statement.load(conn).await?;
     let fired = rows.into_iter().map(|(cron, next, shard, before)| {
         let next = match (next.map(from_postgres), shard, before) {
-            (Some(at), Some(shard), _) => NextTick::Stored {
-                at,
-                shard: Shard(shard),
-            },
-            (Some(at), None, Some(message)) => NextTick::StoredBefore {
-                at,
-                message: MessageId(message),
-            },
+            (Some(at), Some(shard), _) => NextTick::Stored { at, shard: Shard(shard) },
+            (Some(at), None, Some(message)) => NextTick::StoredBefore { at, message: MessageId(message) },
             (Some(_), None, None) | (None, ..) => NextTick::None,
         };
-        Fired {
-            cron: CronId(cron),
-            next,
-        }
+        Fired { cron: CronId(cron), next }
     });
     Ok(fired.collect())
 }
@@ -235,11 +205,6 @@ statement! {
 /// Any [`StoreError`].
 pub async fn forget(conn: &mut AsyncPgConnection, age: Duration, limit: u16) -> Result<u64, StoreError> {
     let age_seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-    let (deleted,): (i64,) = Forget {
-        age_seconds,
-        limit: i64::from(limit),
-    }
-    .get_result(conn)
-    .await?;
+    let (deleted,): (i64,) = Forget { age_seconds, limit: i64::from(limit) }.get_result(conn).await?;
     Ok(u64::try_from(deleted).unwrap_or(0))
 }

@@ -40,11 +40,7 @@ pub(crate) fn client_config(check: Check) -> Result<ClientConfig, String> {
         Check::Chain(roots) => (Some(Trusted::read(roots)?), false),
         Check::ChainAndName(roots) => (Some(Trusted::read(roots)?), true),
     };
-    let verifier = Verifier {
-        provider: Arc::clone(&provider),
-        roots,
-        name,
-    };
+    let verifier = Verifier { provider: Arc::clone(&provider), roots, name };
     Ok(ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?

@@ -41,10 +41,8 @@ impl Wakeup {
             CRONS => Some(Wakeup::Crons),
             MEMBERS => Some(Wakeup::Members),
             PENDING => {
-                let shards: Result<Vec<Shard>, _> = payload
-                    .split(',')
-                    .map(|number| number.trim().parse::<u16>().map(|n| Shard(n.into())))
-                    .collect();
+                let shards: Result<Vec<Shard>, _> =
+                    payload.split(',').map(|number| number.trim().parse::<u16>().map(|n| Shard(n.into()))).collect();
                 Some(shards.map_or(Wakeup::EveryShard, Wakeup::Shards))
             }
             _ => None,
@@ -104,10 +102,7 @@ mod tests {
     fn a_payload_is_read_back() {
         let payload = pending_payload(&[Shard(7), Shard(0), Shard(7), Shard(63)]);
         assert_eq!(payload, "0,7,63");
-        assert_eq!(
-            Wakeup::parse(PENDING, &payload),
-            Some(Wakeup::Shards(vec![Shard(0), Shard(7), Shard(63)]))
-        );
+        assert_eq!(Wakeup::parse(PENDING, &payload), Some(Wakeup::Shards(vec![Shard(0), Shard(7), Shard(63)])));
         assert_eq!(Wakeup::parse(CRONS, ""), Some(Wakeup::Crons));
     }
 

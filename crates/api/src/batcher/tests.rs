@@ -8,21 +8,9 @@ type Answered = oneshot::Receiver<Result<Stored, ApiError>>;
 fn waiting(queue: i64, size: usize) -> (Waiting, Answered) {
     let (answer, answered) = oneshot::channel();
     let bytes = Arc::new(Semaphore::new(1)).try_acquire_many_owned(0).unwrap();
-    let message = NewMessage {
-        queue_id: QueueId(queue),
-        body: Some(Body::Text("x".repeat(size))),
-        headers: None,
-        at: None,
-    };
-    (
-        Waiting {
-            message,
-            size,
-            since: Instant::now(),
-            caller: Caller { answer, _bytes: bytes },
-        },
-        answered,
-    )
+    let message =
+        NewMessage { queue_id: QueueId(queue), body: Some(Body::Text("x".repeat(size))), headers: None, at: None };
+    (Waiting { message, size, since: Instant::now(), caller: Caller { answer, _bytes: bytes } }, answered)
 }
 
 /// What gathers of messages with these sizes, all waiting already.
@@ -35,39 +23,22 @@ async fn gathered(sizes: &[usize]) -> Vec<Vec<usize>> {
         answers.push(answered);
     }
     drop(queue);
-    let mut gathering = Gathering {
-        waiting: receiver,
-        carried: None,
-    };
+    let mut gathering = Gathering { waiting: receiver, carried: None };
     let mut groups = Vec::new();
     while let Some(group) = gathering.next().await {
-        groups.push(
-            group
-                .batch
-                .into_messages()
-                .map(|m| m.body.map_or(0, |body| body.len()))
-                .collect(),
-        );
+        groups.push(group.batch.into_messages().map(|m| m.body.map_or(0, |body| body.len())).collect());
     }
     groups
 }
 
 fn accepted(id: i64) -> Accepted {
-    Accepted {
-        id: MessageId(id),
-        shard: Shard(3),
-        created_at: Timestamp(0),
-        scheduled_at: Timestamp(0),
-    }
+    Accepted { id: MessageId(id), shard: Shard(3), created_at: Timestamp(0), scheduled_at: Timestamp(0) }
 }
 
 #[tokio::test]
 async fn all_that_waits_is_one_group() {
     assert_eq!(gathered(&[1, 2, 3]).await, [vec![1, 2, 3]]);
-    assert_eq!(
-        gathered(&[0; 1200]).await.iter().map(Vec::len).collect::<Vec<_>>(),
-        [500, 500, 200]
-    );
+    assert_eq!(gathered(&[0; 1200]).await.iter().map(Vec::len).collect::<Vec<_>>(), [500, 500, 200]);
 }
 
 #[tokio::test]
@@ -99,13 +70,7 @@ async fn each_caller_gets_its_own_answer() {
     group.admit(first);
     group.admit(second);
     group.answer(vec![None, Some(accepted(5))]);
-    assert_eq!(
-        first_answered.await.unwrap(),
-        Err(ApiError::UnknownQueue {
-            field: "queueId",
-            id: 7
-        })
-    );
+    assert_eq!(first_answered.await.unwrap(), Err(ApiError::UnknownQueue { field: "queueId", id: 7 }));
     let (message, became) = second_answered.await.unwrap().unwrap();
     assert_eq!((message.queue_id, became.id), (QueueId(8), MessageId(5)));
 }
@@ -125,32 +90,13 @@ async fn halves_keep_their_callers() {
     second.answer(vec![Some(accepted(3)), Some(accepted(4)), Some(accepted(5))]);
     let mut queues = Vec::new();
     for answered in answers {
-        queues.push(
-            answered
-                .await
-                .unwrap()
-                .map(|(message, became)| (message.queue_id.0, became.id.0)),
-        );
+        queues.push(answered.await.unwrap().map(|(message, became)| (message.queue_id.0, became.id.0)));
     }
-    assert_eq!(
-        queues,
-        [
-            Err(ApiError::Refused),
-            Err(ApiError::Refused),
-            Ok((3, 3)),
-            Ok((4, 4)),
-            Ok((5, 5))
-        ]
-    );
+    assert_eq!(queues, [Err(ApiError::Refused), Err(ApiError::Refused), Ok((3, 3)), Ok((4, 4)), Ok((5, 5))]);
 }
 
 #[test]
 fn only_what_is_due_soon_wakes_somebody_up() {
-    let at = |seconds: i64| {
-        Some(Accepted {
-            scheduled_at: Timestamp(seconds * 1_000_000),
-            ..accepted(1)
-        })
-    };
+    let at = |seconds: i64| Some(Accepted { scheduled_at: Timestamp(seconds * 1_000_000), ..accepted(1) });
     assert_eq!(due_soon(&[at(-5), None, at(0), at(1), at(2)]).count(), 3);
 }

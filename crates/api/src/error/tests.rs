@@ -14,19 +14,13 @@ fn every() -> Vec<ApiError> {
         ApiError::UnknownField("x".to_owned()),
         ApiError::UnknownParameter("x".to_owned()),
         ApiError::ReadOnlyField("id"),
-        ApiError::InvalidValue {
-            field: "when",
-            problem: "takes a time".to_owned(),
-        },
+        ApiError::InvalidValue { field: "when", problem: "takes a time".to_owned() },
         ApiError::LimitTooLarge(101),
         ApiError::LimitNegative(-1),
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
-        ApiError::UnknownQueue {
-            field: "queueId",
-            id: 7,
-        },
+        ApiError::UnknownQueue { field: "queueId", id: 7 },
         ApiError::InUse,
         ApiError::Refused,
         ApiError::Overloaded,
@@ -85,30 +79,20 @@ async fn bodies_have_the_shape_of_the_original() {
         json(&ApiError::Forbidden).await,
         r#"{"statusCode":403,"code":"PLT_DB_AUTH_UNAUTHORIZED","error":"Forbidden","message":"operation not allowed"}"#
     );
-    let missing = ApiError::NotFound {
-        method: "GET".to_owned(),
-        target: "/queues/99999?x=1".to_owned(),
-    };
+    let missing = ApiError::NotFound { method: "GET".to_owned(), target: "/queues/99999?x=1".to_owned() };
     assert_eq!(
         json(&missing).await,
         r#"{"message":"Route GET:/queues/99999?x=1 not found","error":"Not Found","statusCode":404}"#
     );
     let response = ApiError::Internal.error_response();
-    assert_eq!(
-        response.headers().get(CONTENT_TYPE).unwrap(),
-        "application/json; charset=utf-8"
-    );
+    assert_eq!(response.headers().get(CONTENT_TYPE).unwrap(), "application/json; charset=utf-8");
 }
 
 #[test]
 fn only_what_may_be_tried_again_says_when() {
     for error in every() {
         let says = error.error_response().headers().contains_key(RETRY_AFTER);
-        assert_eq!(
-            says,
-            matches!(error, ApiError::Unavailable | ApiError::Overloaded),
-            "{error:?}"
-        );
+        assert_eq!(says, matches!(error, ApiError::Unavailable | ApiError::Overloaded), "{error:?}");
     }
 }
 
@@ -118,10 +102,7 @@ fn nothing_of_the_database_is_told() {
     for error in [
         StoreError::Unavailable(told("a")),
         StoreError::Retryable(told("b")),
-        StoreError::Constraint {
-            name: told("c"),
-            code: "23514",
-        },
+        StoreError::Constraint { name: told("c"), code: "23514" },
         StoreError::MissingPartition,
         StoreError::Data(told("d")),
         StoreError::NotFound,
@@ -138,8 +119,5 @@ fn a_lost_answer_is_told_from_a_refused_connection() {
     let lost = StoreError::Unavailable("connection closed".to_owned());
     assert_eq!(ApiError::from_write(&lost), ApiError::OutcomeUnknown);
     assert_eq!(ApiError::from_read(&lost), ApiError::Unavailable);
-    assert_eq!(
-        ApiError::from_write(&StoreError::Retryable("deadlock".to_owned())),
-        ApiError::Unavailable
-    );
+    assert_eq!(ApiError::from_write(&StoreError::Retryable("deadlock".to_owned())), ApiError::Unavailable);
 }

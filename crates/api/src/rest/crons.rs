@@ -25,10 +25,7 @@ pub async fn create(app: Data<App>, _: Plain, Json(input): Json<CronInput>) -> R
             app.waker.crons();
             json::created(format!("/crons/{}", cron.id), &CronView::from(&cron))
         }
-        Some(Created::UnknownQueue) => Err(ApiError::UnknownQueue {
-            field: "queueId",
-            id: queue.0,
-        }),
+        Some(Created::UnknownQueue) => Err(ApiError::UnknownQueue { field: "queueId", id: queue.0 }),
         None => Err(invalid("schedule", "the schedule never fires again")),
     }
 }
@@ -39,18 +36,12 @@ pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, 
 }
 
 pub async fn get(app: Data<App>, request: HttpRequest, id: PathId, _: Plain) -> Result<HttpResponse, ApiError> {
-    let cron = app
-        .database
-        .read(move |conn| cron::get(conn, CronId(id.0)).boxed())
-        .await?;
+    let cron = app.database.read(move |conn| cron::get(conn, CronId(id.0)).boxed()).await?;
     json::ok(&CronView::from(&cron.ok_or_else(|| ApiError::not_found(&request))?))
 }
 
 pub async fn delete(app: Data<App>, request: HttpRequest, id: PathId, _: Plain) -> Result<HttpResponse, ApiError> {
-    let deleted = app
-        .database
-        .write(move |conn| cron::delete(conn, CronId(id.0)).boxed())
-        .await?;
+    let deleted = app.database.write(move |conn| cron::delete(conn, CronId(id.0)).boxed()).await?;
     let deleted = deleted.ok_or_else(|| ApiError::not_found(&request))?;
     app.waker.pending(deleted.shard);
     app.waker.crons();

@@ -24,16 +24,10 @@ pub async fn alive() -> Result<HttpResponse, ApiError> {
 /// 200 if this API is to go on, and the database answers and has a schema that this program can work with; or else 503
 /// with the reason.
 pub async fn ready(app: Data<App>) -> Result<HttpResponse, ApiError> {
-    let reason = if app.drain.has_begun() {
-        Some("stopping".to_owned())
-    } else {
-        problem(&app).await
-    };
+    let reason = if app.drain.has_begun() { Some("stopping".to_owned()) } else { problem(&app).await };
     let Some(reason) = reason else { return alive().await };
     let body = json!({"status": "unavailable", "reason": reason}).to_string();
-    Ok(HttpResponse::ServiceUnavailable()
-        .insert_header((CONTENT_TYPE, json::CONTENT_TYPE))
-        .body(body))
+    Ok(HttpResponse::ServiceUnavailable().insert_header((CONTENT_TYPE, json::CONTENT_TYPE)).body(body))
 }
 
 async fn problem(app: &App) -> Option<String> {

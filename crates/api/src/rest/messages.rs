@@ -14,10 +14,7 @@ use crate::wire::message::MessageView;
 
 pub async fn create(app: Data<App>, _: Plain, Json(new): Json<NewMessage>) -> Result<HttpResponse, ApiError> {
     let (message, accepted) = app.batcher.store(new).await?;
-    json::created(
-        format!("/messages/{}", accepted.id),
-        &MessageView::accepted(&message, &accepted),
-    )
+    json::created(format!("/messages/{}", accepted.id), &MessageView::accepted(&message, &accepted))
 }
 
 pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, ApiError> {
@@ -26,20 +23,12 @@ pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, 
 }
 
 pub async fn get(app: Data<App>, request: HttpRequest, id: PathId, _: Plain) -> Result<HttpResponse, ApiError> {
-    let message = app
-        .database
-        .read(move |conn| message::get(conn, MessageId(id.0)).boxed())
-        .await?;
-    json::ok(&MessageView::from(
-        &message.ok_or_else(|| ApiError::not_found(&request))?,
-    ))
+    let message = app.database.read(move |conn| message::get(conn, MessageId(id.0)).boxed()).await?;
+    json::ok(&MessageView::from(&message.ok_or_else(|| ApiError::not_found(&request))?))
 }
 
 pub async fn delete(app: Data<App>, request: HttpRequest, id: PathId, _: Plain) -> Result<HttpResponse, ApiError> {
-    let deleted = app
-        .database
-        .write(move |conn| message::delete(conn, MessageId(id.0)).boxed())
-        .await?;
+    let deleted = app.database.write(move |conn| message::delete(conn, MessageId(id.0)).boxed()).await?;
     let deleted = deleted.ok_or_else(|| ApiError::not_found(&request))?;
     app.waker.pending(deleted.shard);
     json::ok(&MessageView::from(&deleted.message))

@@ -26,30 +26,10 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(open("/healthz").route(get().to(health::alive)))
         .service(open("/readyz").route(get().to(health::ready)))
         .default_service(to(nothing));
-    list(
-        config,
-        "/queues",
-        get().to(queues::list),
-        web::post().to(queues::create),
-    );
-    single(
-        config,
-        "/queues",
-        get().to(queues::get),
-        web::delete().to(queues::delete),
-    );
-    list(
-        config,
-        "/messages",
-        get().to(messages::list),
-        web::post().to(messages::create),
-    );
-    single(
-        config,
-        "/messages",
-        get().to(messages::get),
-        web::delete().to(messages::delete),
-    );
+    list(config, "/queues", get().to(queues::list), web::post().to(queues::create));
+    single(config, "/queues", get().to(queues::get), web::delete().to(queues::delete));
+    list(config, "/messages", get().to(messages::list), web::post().to(messages::create));
+    single(config, "/messages", get().to(messages::get), web::delete().to(messages::delete));
     for path in ["/crons", "/cron"] {
         list(config, path, get().to(crons::list), web::post().to(crons::create));
         single(config, path, get().to(crons::get), web::delete().to(crons::delete));

@@ -41,19 +41,11 @@ fn read<T: Parameters>(query: &str) -> Result<T, ApiError> {
         return T::read(Vec::new());
     }
     let malformed = |_| ApiError::Validation("querystring must be name=value pairs".to_owned());
-    T::read(
-        Query::<Vec<(String, String)>>::from_query(query)
-            .map_err(malformed)?
-            .into_inner(),
-    )
+    T::read(Query::<Vec<(String, String)>>::from_query(query).map_err(malformed)?.into_inner())
 }
 
 fn integer(name: &str, value: &str) -> Result<i64, ApiError> {
-    let number = if value.starts_with('+') {
-        None
-    } else {
-        value.parse().ok()
-    };
+    let number = if value.starts_with('+') { None } else { value.parse().ok() };
     number.ok_or_else(|| ApiError::Validation(format!("querystring/{name} must be integer")))
 }
 
@@ -63,10 +55,7 @@ fn unknown(name: String) -> ApiError {
 
 impl Parameters for Paging {
     fn read(pairs: Vec<(String, String)>) -> Result<Paging, ApiError> {
-        let mut page = Page {
-            limit: DEFAULT_LIMIT,
-            offset: 0,
-        };
+        let mut page = Page { limit: DEFAULT_LIMIT, offset: 0 };
         for (name, value) in pairs {
             match name.as_str() {
                 "limit" => page.limit = integer("limit", &value)?,
@@ -156,18 +145,9 @@ mod tests {
         assert_eq!(read(""), Ok(Paging(Page { limit: 10, offset: 0 })));
         assert_eq!(read("limit=0&offset=7"), Ok(Paging(Page { limit: 0, offset: 7 })));
         assert_eq!(read("limit=100"), Ok(Paging(Page { limit: 100, offset: 0 })));
-        assert_eq!(
-            problem::<Paging>("limit=101"),
-            "Param limit=101 not allowed. Max accepted value 100."
-        );
-        assert_eq!(
-            problem::<Paging>("limit=-1"),
-            "Param limit=-1 not allowed. It must be a not negative value."
-        );
-        assert_eq!(
-            problem::<Paging>("offset=-1"),
-            "Param offset=-1 not allowed. It must be not negative value."
-        );
+        assert_eq!(problem::<Paging>("limit=101"), "Param limit=101 not allowed. Max accepted value 100.");
+        assert_eq!(problem::<Paging>("limit=-1"), "Param limit=-1 not allowed. It must be a not negative value.");
+        assert_eq!(problem::<Paging>("offset=-1"), "Param offset=-1 not allowed. It must be not negative value.");
         for query in ["limit=x", "limit=", "limit=1.5", "limit=%2B1", "limit"] {
             assert_eq!(problem::<Paging>(query), "querystring/limit must be integer", "{query}");
         }
@@ -175,18 +155,9 @@ mod tests {
 
     #[test]
     fn unknown_parameters_are_named() {
-        assert_eq!(
-            problem::<Paging>("limits=5"),
-            "querystring has no parameter 'limits' here"
-        );
-        assert_eq!(
-            problem::<Plain>("where.id.eq=5"),
-            "querystring has no parameter 'where.id.eq' here"
-        );
-        assert_eq!(
-            problem::<Force>("forse=true"),
-            "querystring has no parameter 'forse' here"
-        );
+        assert_eq!(problem::<Paging>("limits=5"), "querystring has no parameter 'limits' here");
+        assert_eq!(problem::<Plain>("where.id.eq=5"), "querystring has no parameter 'where.id.eq' here");
+        assert_eq!(problem::<Force>("forse=true"), "querystring has no parameter 'forse' here");
     }
 
     #[test]

@@ -66,13 +66,7 @@ impl Input for CronInput {
         fields.take_read_only("id", "null")?;
         fields.ignore_times();
         fields.finish()?;
-        Ok(CronInput {
-            queue_id,
-            expression,
-            schedule,
-            body,
-            headers,
-        })
+        Ok(CronInput { queue_id, expression, schedule, body, headers })
     }
 }
 
@@ -98,14 +92,8 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         let problem = |json: &str| read(json).unwrap_err().to_string();
-        assert_eq!(
-            problem(r#"{"schedule":"x"}"#),
-            "body must have required property 'queueId'"
-        );
-        assert_eq!(
-            problem(r#"{"queueId":7}"#),
-            "body must have required property 'schedule'"
-        );
+        assert_eq!(problem(r#"{"schedule":"x"}"#), "body must have required property 'queueId'");
+        assert_eq!(problem(r#"{"queueId":7}"#), "body must have required property 'schedule'");
         assert_eq!(problem(r#"{"queueId":7,"schedule":5}"#), "body/schedule must be string");
         assert_eq!(
             problem(r#"{"queueId":7,"schedule":"* * * * *","body":"\u0000"}"#),

@@ -137,18 +137,8 @@ mod tests {
         for json in ["null", "[]", "[{}]", "1", "\"{}\"", " true "] {
             assert_eq!(message(json), "body must be object", "{json}");
         }
-        for json in [
-            "",
-            " ",
-            "{",
-            "{a:1}",
-            "{\"a\":}",
-            "{} {}",
-            "\u{feff}{}",
-            "{\"a\":1,}",
-            "nul",
-            "{\"a\":\"\u{1}\"}",
-        ] {
+        for json in ["", " ", "{", "{a:1}", "{\"a\":}", "{} {}", "\u{feff}{}", "{\"a\":1,}", "nul", "{\"a\":\"\u{1}\"}"]
+        {
             assert_eq!(Fields::parse(json).unwrap_err(), ApiError::InvalidJson, "{json}");
         }
         assert!(Fields::parse(" \n{ } ").unwrap().finish().is_ok());
@@ -169,16 +159,10 @@ mod tests {
             let fields = Fields::parse(r#"{"method": null}"#);
             fields.unwrap().require(names).unwrap_err().to_string()
         };
-        assert_eq!(
-            missing(["callbackUrl", "method"]),
-            "body must have required property 'callbackUrl'"
-        );
+        assert_eq!(missing(["callbackUrl", "method"]), "body must have required property 'callbackUrl'");
         assert_eq!(missing(["method", "name"]), "body must have required property 'name'");
         let mut fields = Fields::parse(r#"{"a": 1, "b": [2]}"#).unwrap();
-        assert_eq!(
-            fields.require(["b", "a"]).map(|values| values.map(RawValue::get)),
-            Ok(["[2]", "1"])
-        );
+        assert_eq!(fields.require(["b", "a"]).map(|values| values.map(RawValue::get)), Ok(["[2]", "1"]));
     }
 
     #[test]

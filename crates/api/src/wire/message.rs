@@ -92,33 +92,14 @@ struct State {
 
 impl State {
     fn of(message: &Message) -> State {
-        let asked = State {
-            when: message.scheduled_at,
-            failed: false,
-            sent_at: None,
-            retries: 0,
-        };
+        let asked = State { when: message.scheduled_at, failed: false, sent_at: None, retries: 0 };
         match message.progress {
-            Progress::Pending { attempts_ended, due_at } => State {
-                when: due_at,
-                retries: attempts_ended,
-                ..asked
-            },
+            Progress::Pending { attempts_ended, due_at } => State { when: due_at, retries: attempts_ended, ..asked },
             Progress::Ended { ending, number, at } => {
-                let asked = State {
-                    retries: (number - 1).max(0),
-                    ..asked
-                };
+                let asked = State { retries: (number - 1).max(0), ..asked };
                 match ending {
-                    Ending::Delivered => State {
-                        sent_at: Some(at),
-                        ..asked
-                    },
-                    Ending::Failed => State {
-                        sent_at: Some(at),
-                        failed: true,
-                        ..asked
-                    },
+                    Ending::Delivered => State { sent_at: Some(at), ..asked },
+                    Ending::Failed => State { sent_at: Some(at), failed: true, ..asked },
                     Ending::Expired => State { failed: true, ..asked },
                     Ending::Cancelled => asked,
                 }
@@ -135,33 +116,20 @@ impl Input for NewMessage {
         let at = when(fields.take("when"))?;
         let body = body(fields.take("body"))?.map(storable);
         let headers = headers(fields.take("headers"))?;
-        for (field, default) in [
-            ("id", "null"),
-            ("sentAt", "null"),
-            ("failed", "false"),
-            ("retries", "0"),
-            ("cronId", "null"),
-        ] {
+        for (field, default) in
+            [("id", "null"), ("sentAt", "null"), ("failed", "false"), ("retries", "0"), ("cronId", "null")]
+        {
             fields.take_read_only(field, default)?;
         }
         fields.ignore_times();
         fields.finish()?;
-        Ok(NewMessage {
-            queue_id,
-            body,
-            headers,
-            at,
-        })
+        Ok(NewMessage { queue_id, body, headers, at })
     }
 }
 
 /// Postgres' `text` holds every text but those with U+0000.
 fn storable(text: String) -> Body {
-    if text.contains('\0') {
-        Body::Binary(text.into_bytes())
-    } else {
-        Body::Text(text)
-    }
+    if text.contains('\0') { Body::Binary(text.into_bytes()) } else { Body::Text(text) }
 }
 
 /// A time; nothing, `null` and `""` are now.
@@ -173,9 +141,7 @@ fn when(value: Option<&RawValue>) -> Result<Option<Timestamp>, ApiError> {
     if text.is_empty() {
         return Ok(None);
     }
-    time::parse(&text)
-        .map(Some)
-        .ok_or_else(|| invalid("when", time::EXPECTED))
+    time::parse(&text).map(Some).ok_or_else(|| invalid("when", time::EXPECTED))
 }
 
 #[cfg(test)]

@@ -48,9 +48,6 @@ mod tests {
 
     #[test]
     fn ids_are_strings() {
-        assert_eq!(
-            serde_json::to_string(&Id(9_007_199_254_740_993)).unwrap(),
-            r#""9007199254740993""#
-        );
+        assert_eq!(serde_json::to_string(&Id(9_007_199_254_740_993)).unwrap(), r#""9007199254740993""#);
     }
 }

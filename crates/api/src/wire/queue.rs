@@ -53,9 +53,8 @@ impl Input for NewQueue {
         let method = Method::parse(&string("method", method)?).map_err(|problem| invalid("method", problem))?;
         let name = QueueName::parse(&string("name", name)?).map_err(|problem| invalid("name", problem))?;
         let headers = headers(fields.take("headers"))?;
-        let dead_letter_queue_id = given(fields.take("deadLetterQueueId"))
-            .map(|value| queue_id("deadLetterQueueId", value))
-            .transpose()?;
+        let dead_letter_queue_id =
+            given(fields.take("deadLetterQueueId")).map(|value| queue_id("deadLetterQueueId", value)).transpose()?;
         let max_retries = match fields.take("maxRetries") {
             None => Some(DEFAULT_MAX_RETRIES),
             value => {
@@ -114,10 +113,7 @@ mod tests {
         )
         .unwrap();
         assert_eq!(queue.headers, Some(serde_json::json!({"X-A": "1"})));
-        assert_eq!(
-            (queue.dead_letter_queue_id, queue.max_retries),
-            (Some(QueueId(7)), None)
-        );
+        assert_eq!((queue.dead_letter_queue_id, queue.max_retries), (Some(QueueId(7)), None));
     }
 
     #[test]
@@ -127,11 +123,8 @@ mod tests {
             problem(r#"{"callbackUrl":"http://x/","method":"POST"}"#),
             "body must have required property 'name'"
         );
-        let with = |field: &str| {
-            problem(&format!(
-                r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{field}}}"#
-            ))
-        };
+        let with =
+            |field: &str| problem(&format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{field}}}"#));
         assert_eq!(with(r#""name":null"#), "body/name must be string");
         assert_eq!(with(r#""maxRetries":"many""#), "body/maxRetries must be integer");
         assert_eq!(with(r#""headers":"{}""#), "body/headers must be object");

@@ -22,18 +22,12 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         None if rest.is_empty() => (TimeDelta::zero(), 0),
         None => return None,
         Some(rest) => {
-            let end = rest
-                .find(|c: char| !matches!(c, '0'..='9' | ':' | '.'))
-                .unwrap_or(rest.len());
+            let end = rest.find(|c: char| !matches!(c, '0'..='9' | ':' | '.')).unwrap_or(rest.len());
             let (clock, zone) = rest.split_at(end);
             (time(clock)?, offset(zone.trim_ascii_start())?)
         }
     };
-    let at = date
-        .and_time(NaiveTime::MIN)
-        .checked_add_signed(time)?
-        .and_utc()
-        .timestamp_micros();
+    let at = date.and_time(NaiveTime::MIN).checked_add_signed(time)?.and_utc().timestamp_micros();
     let at = at.checked_sub(offset * 1_000_000)?;
     RANGE.contains(&at).then_some(Timestamp(at))
 }
@@ -41,18 +35,14 @@ pub fn parse(text: &str) -> Option<Timestamp> {
 /// `YYYY-MM-DD`.
 fn date(text: &str) -> Option<NaiveDate> {
     let mut parts = text.split('-');
-    let (year, month, day) = (
-        digits(parts.next()?, 4)?,
-        digits(parts.next()?, 2)?,
-        digits(parts.next()?, 2)?,
-    );
+    let (year, month, day) = (digits(parts.next()?, 4)?, digits(parts.next()?, 2)?, digits(parts.next()?, 2)?);
     if parts.next().is_some() {
         return None;
     }
     NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
 }
 
-/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, as the time since midnight. Second 60 is the next minute, as in Postgres.
+/// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.fraction`, as the time since midnight. Second 60 is the next minute's first.
 fn time(text: &str) -> Option<TimeDelta> {
     let (whole, fraction) = match text.split_once('.') {
         None => (text, 0),
@@ -132,18 +122,9 @@ mod tests {
             assert_eq!(shown(text).as_deref(), Some("2026-11-23T13:15:54.470000Z"), "{text}");
         }
         assert_eq!(shown("2026-11-23").as_deref(), Some("2026-11-23T00:00:00.000000Z"));
-        assert_eq!(
-            shown("2026-11-23 13:15").as_deref(),
-            Some("2026-11-23T13:15:00.000000Z")
-        );
-        assert_eq!(
-            shown("2026-11-23T00:30:00+02:00").as_deref(),
-            Some("2026-11-22T22:30:00.000000Z")
-        );
-        assert_eq!(
-            shown("2024-02-29T23:59:60Z").as_deref(),
-            Some("2024-03-01T00:00:00.000000Z")
-        );
+        assert_eq!(shown("2026-11-23 13:15").as_deref(), Some("2026-11-23T13:15:00.000000Z"));
+        assert_eq!(shown("2026-11-23T00:30:00+02:00").as_deref(), Some("2026-11-22T22:30:00.000000Z"));
+        assert_eq!(shown("2024-02-29T23:59:60Z").as_deref(), Some("2024-03-01T00:00:00.000000Z"));
     }
 
     #[test]
@@ -177,10 +158,7 @@ mod tests {
     #[test]
     fn the_years_are_bounded() {
         assert_eq!(parse("1970-01-01T00:00:00Z"), Some(Timestamp(0)));
-        assert_eq!(
-            shown("9999-12-31T23:59:59.999999Z").as_deref(),
-            Some("9999-12-31T23:59:59.999999Z")
-        );
+        assert_eq!(shown("9999-12-31T23:59:59.999999Z").as_deref(), Some("9999-12-31T23:59:59.999999Z"));
         for text in [
             "1969-12-31T23:59:59Z",
             "1970-01-01T00:00:00+01:00",

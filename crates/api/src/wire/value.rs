@@ -16,10 +16,7 @@ fn must_be(field: &str, what: &str) -> ApiError {
 
 /// A value that is right in type and wrong in itself.
 pub fn invalid(field: &'static str, problem: impl ToString) -> ApiError {
-    ApiError::InvalidValue {
-        field,
-        problem: problem.to_string(),
-    }
+    ApiError::InvalidValue { field, problem: problem.to_string() }
 }
 
 /// The value unless it is missing or `null`.
@@ -45,17 +42,10 @@ pub fn string(field: &str, value: &RawValue) -> Result<String, ApiError> {
 /// It is something else, or beyond 64 bits.
 pub fn integer(field: &str, value: &RawValue) -> Result<i64, ApiError> {
     let text = value.get();
-    let digits = text
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .unwrap_or(text);
+    let digits = text.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(text);
     // JSON has no whole numbers: 5.0 is 5. Rust also reads "+5".
     let whole = digits.strip_suffix(".0").unwrap_or(digits);
-    let number = if whole.starts_with('+') {
-        None
-    } else {
-        whole.parse().ok()
-    };
+    let number = if whole.starts_with('+') { None } else { whole.parse().ok() };
     number.ok_or_else(|| must_be(field, "integer"))
 }
 
@@ -93,11 +83,7 @@ pub fn headers(value: Option<&RawValue>) -> Result<Option<Value>, ApiError> {
 /// A string with half of a surrogate pair.
 pub fn body(value: Option<&RawValue>) -> Result<Option<String>, ApiError> {
     let Some(value) = given(value) else { return Ok(None) };
-    if value.get().starts_with('"') {
-        string("body", value).map(Some)
-    } else {
-        Ok(Some(compact(value.get())))
-    }
+    if value.get().starts_with('"') { string("body", value).map(Some) } else { Ok(Some(compact(value.get()))) }
 }
 
 fn compact(json: &str) -> String {
@@ -125,33 +111,15 @@ mod tests {
 
     #[test]
     fn whole_numbers() {
-        for (json, number) in [
-            ("7", 7),
-            ("\"7\"", 7),
-            ("-1", -1),
-            ("5.0", 5),
-            ("9007199254740993", 9_007_199_254_740_993),
-        ] {
+        for (json, number) in
+            [("7", 7), ("\"7\"", 7), ("-1", -1), ("5.0", 5), ("9007199254740993", 9_007_199_254_740_993)]
+        {
             assert_eq!(integer("x", raw(json)), Ok(number), "{json}");
         }
-        for json in [
-            "7.5",
-            "\"\"",
-            "\"+7\"",
-            "\" 7\"",
-            "true",
-            "null",
-            "[]",
-            "{}",
-            "\"seven\"",
-            "1e3",
-            "9223372036854775808",
-        ] {
-            assert_eq!(
-                integer("x", raw(json)).unwrap_err().to_string(),
-                "body/x must be integer",
-                "{json}"
-            );
+        for json in
+            ["7.5", "\"\"", "\"+7\"", "\" 7\"", "true", "null", "[]", "{}", "\"seven\"", "1e3", "9223372036854775808"]
+        {
+            assert_eq!(integer("x", raw(json)).unwrap_err().to_string(), "body/x must be integer", "{json}");
         }
     }
 
@@ -159,11 +127,7 @@ mod tests {
     fn strings_are_not_made_of_other_things() {
         assert_eq!(string("x", raw(r#""a\u00fc""#)), Ok("aü".to_owned()));
         for json in ["1", "true", "null", "[\"a\"]", "{}"] {
-            assert_eq!(
-                string("x", raw(json)).unwrap_err().to_string(),
-                "body/x must be string",
-                "{json}"
-            );
+            assert_eq!(string("x", raw(json)).unwrap_err().to_string(), "body/x must be string", "{json}");
         }
         assert_eq!(string("x", raw(r#""\ud800""#)), Err(ApiError::InvalidJson));
     }
@@ -174,23 +138,11 @@ mod tests {
         assert_eq!(headers(Some(raw("null"))), Ok(None));
         assert_eq!(headers(Some(raw("{}"))), Ok(Some(serde_json::json!({}))));
         for json in ["[]", "\"{}\"", "1"] {
-            assert_eq!(
-                headers(Some(raw(json))).unwrap_err().to_string(),
-                "body/headers must be object",
-                "{json}"
-            );
+            assert_eq!(headers(Some(raw(json))).unwrap_err().to_string(), "body/headers must be object", "{json}");
         }
-        for json in [
-            r#"{"a b": "c"}"#,
-            r#"{"a": "x\ny"}"#,
-            r#"{"a": {}}"#,
-            r#"{"content-length": "1"}"#,
-        ] {
+        for json in [r#"{"a b": "c"}"#, r#"{"a": "x\ny"}"#, r#"{"a": {}}"#, r#"{"content-length": "1"}"#] {
             let error = headers(Some(raw(json))).unwrap_err();
-            assert!(
-                matches!(error, ApiError::InvalidValue { field: "headers", .. }),
-                "{json}: {error}"
-            );
+            assert!(matches!(error, ApiError::InvalidValue { field: "headers", .. }), "{json}: {error}");
         }
     }
 
@@ -200,10 +152,7 @@ mod tests {
         for (json, text) in [
             (r#""as is { }""#, "as is { }"),
             (r#""""#, ""),
-            (
-                r#"{ "b" : 1.0, "a" : [ 1 , "x  \" y\\" ] }"#,
-                r#"{"b":1.0,"a":[1,"x  \" y\\"]}"#,
-            ),
+            (r#"{ "b" : 1.0, "a" : [ 1 , "x  \" y\\" ] }"#, r#"{"b":1.0,"a":[1,"x  \" y\\"]}"#),
             ("12345678901234567890.10", "12345678901234567890.10"),
             ("true", "true"),
             ("[\n]", "[]"),

@@ -26,10 +26,7 @@ pub struct DrainArgs {
 pub async fn run(bench: &Bench, args: &DrainArgs) -> anyhow::Result<Scenario> {
     let messages = bench.setup.or_default(args.drain_messages, 20_000, 2_000).max(1);
     let rounds = bench.setup.or_default(args.rounds, 3, 1).max(1);
-    let setting = format!(
-        "{messages} due messages in one queue, {}, {rounds} round(s)",
-        bench.setup.describe()
-    );
+    let setting = format!("{messages} due messages in one queue, {}, {rounds} round(s)", bench.setup.describe());
     let mut scenario = Scenario::new("drain", setting);
     for _ in 0..rounds {
         scenario.merge(round(bench, messages, &args.raw).await?);
@@ -65,11 +62,7 @@ async fn round(bench: &Bench, messages: u64, raw_args: &RawArgs) -> anyhow::Resu
             scenario.add("delivered", "/s", delivered);
             scenario.add("raw limit", "/s", raw);
             scenario.add("ratio to the raw limit", "", delivered / raw);
-            scenario.add(
-                "delivered, from the process start",
-                "/s",
-                per_second(messages, started, stats.last),
-            );
+            scenario.add("delivered, from the process start", "/s", per_second(messages, started, stats.last));
             scenario.add(
                 "first arrival after the process start",
                 "ms",
@@ -80,11 +73,7 @@ async fn round(bench: &Bench, messages: u64, raw_args: &RawArgs) -> anyhow::Resu
             let bytes = |from: i64, to: i64| as_f64(u64::try_from(to - from).unwrap_or(0)) / per_message;
             scenario.add("WAL per message, storing", "bytes", bytes(empty.bytes, stored.bytes));
             scenario.add("WAL per message, delivering", "bytes", bytes(stored.bytes, ended.bytes));
-            scenario.add(
-                "fsyncs of the WAL per 100, delivering",
-                "",
-                bytes(stored.syncs, ended.syncs) * 100.0,
-            );
+            scenario.add("fsyncs of the WAL per 100, delivering", "", bytes(stored.syncs, ended.syncs) * 100.0);
             scenario.add_if("peak memory of a deliverer", "MiB", memory);
             bench.verify(database, &mut scenario, messages, 0).await?;
             Ok(())

@@ -47,16 +47,8 @@ pub async fn run(bench: &Bench, args: &FlowArgs) -> anyhow::Result<Scenario> {
             scenario.faults.extend(posted.errors);
             let stats = bench.sink.stats(posted.accepted).await?;
             let accepted = posted.accepted.max(1);
-            scenario.add(
-                "accepted",
-                "/s",
-                per_second(posted.accepted, posted.started, posted.ended),
-            );
-            scenario.add(
-                "delivered",
-                "/s",
-                per_second(stats.distinct, posted.started, stats.last),
-            );
+            scenario.add("accepted", "/s", per_second(posted.accepted, posted.started, posted.ended));
+            scenario.add("delivered", "/s", per_second(stats.distinct, posted.started, stats.last));
             scenario.add("messages", "", as_f64(posted.accepted));
             scenario.add("POST, p50", "ms", ms(posted.latency.p50));
             scenario.add("POST, p99", "ms", ms(posted.latency.p99));
@@ -64,16 +56,8 @@ pub async fn run(bench: &Bench, args: &FlowArgs) -> anyhow::Result<Scenario> {
             scenario.add("POST to arrival, p99", "ms", ms(stats.latency.p99));
             cpu_before.add_costs_until(&cpu_after, accepted, &mut scenario);
             let per_message = |from: i64, to: i64| as_f64(u64::try_from(to - from).unwrap_or(0)) / as_f64(accepted);
-            scenario.add(
-                "WAL per message",
-                "bytes",
-                per_message(wal_before.bytes, wal_after.bytes),
-            );
-            scenario.add(
-                "fsyncs of the WAL per 100",
-                "",
-                per_message(wal_before.syncs, wal_after.syncs) * 100.0,
-            );
+            scenario.add("WAL per message", "bytes", per_message(wal_before.bytes, wal_after.bytes));
+            scenario.add("fsyncs of the WAL per 100", "", per_message(wal_before.syncs, wal_after.syncs) * 100.0);
             let [api_memory, deliverer_memory] = memory;
             scenario.add_if("peak memory of the API", "MiB", api_memory);
             scenario.add_if("peak memory of a deliverer", "MiB", deliverer_memory);

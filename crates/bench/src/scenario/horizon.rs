@@ -46,11 +46,7 @@ pub struct HorizonArgs {
 pub async fn run(bench: &Bench, args: &HorizonArgs) -> anyhow::Result<Vec<Scenario>> {
     let messages = bench.setup.or_default(args.horizon_messages, 200_000, 10_000).max(5);
     let all = [Holder::None, Holder::Reading, Holder::Writing];
-    let holders = if args.holders.is_empty() {
-        all.as_slice()
-    } else {
-        &args.holders
-    };
+    let holders = if args.holders.is_empty() { all.as_slice() } else { &args.holders };
     let mut scenarios = Vec::new();
     for holder in holders {
         scenarios.push(under(bench, *holder, messages).await?);
@@ -64,10 +60,8 @@ async fn under(bench: &Bench, holder: Holder, messages: u64) -> anyhow::Result<S
         Holder::Reading => "idle REPEATABLE READ transaction held",
         Holder::Writing => "idle writing transaction held",
     };
-    let mut scenario = Scenario::new(
-        format!("horizon, {held}"),
-        format!("{messages} messages, {}", bench.setup.describe()),
-    );
+    let mut scenario =
+        Scenario::new(format!("horizon, {held}"), format!("{messages} messages, {}", bench.setup.describe()));
     bench
         .with_database(async |database| {
             let queue = database.create_queue(&bench.sink.begin().await?).await?;
@@ -114,9 +108,7 @@ async fn begin(
         Holder::Writing => {
             session.batch_execute("BEGIN").await?;
             let body = body::encode(number, body::now(), body_bytes);
-            session
-                .execute("SELECT posthaste.enqueue($1::bigint, $2)", &[&queue, &body])
-                .await?;
+            session.execute("SELECT posthaste.enqueue($1::bigint, $2)", &[&queue, &body]).await?;
         }
     }
     Ok(session)

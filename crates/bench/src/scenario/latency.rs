@@ -21,11 +21,7 @@ pub struct LatencyArgs {
 
 /// One scenario per rate.
 pub async fn run(bench: &Bench, args: &LatencyArgs) -> anyhow::Result<Vec<Scenario>> {
-    let rates = if args.rates.is_empty() {
-        [50, 500].as_slice()
-    } else {
-        &args.rates
-    };
+    let rates = if args.rates.is_empty() { [50, 500].as_slice() } else { &args.rates };
     let seconds = bench.setup.or_default(args.latency_seconds, 20, 2).max(1);
     let mut scenarios = Vec::new();
     for rate in rates {
@@ -68,14 +64,8 @@ async fn at_rate(bench: &Bench, rate: u32, seconds: u32) -> anyhow::Result<Scena
                 scenario.add(&format!("{what}, max"), "ms", ms(latency.max));
             }
             scenario.add("messages", "", as_f64(posted.accepted));
-            scenario.add(
-                "worst slip of the load generator",
-                "ms",
-                posted.worst_slip.as_secs_f64() * 1000.0,
-            );
-            bench
-                .verify(database, &mut scenario, posted.accepted, warm_up.accepted)
-                .await?;
+            scenario.add("worst slip of the load generator", "ms", posted.worst_slip.as_secs_f64() * 1000.0);
+            bench.verify(database, &mut scenario, posted.accepted, warm_up.accepted).await?;
             Ok(())
         })
         .await?;

@@ -45,13 +45,8 @@ pub struct Setup {
 
 impl Setup {
     fn describe(&self) -> String {
-        let workers = self
-            .workers
-            .map_or("one per core".to_owned(), |workers| workers.to_string());
-        format!(
-            "{}-byte bodies, {} deliverer(s), workers {workers}",
-            self.body_bytes, self.deliverers
-        )
+        let workers = self.workers.map_or("one per core".to_owned(), |workers| workers.to_string());
+        format!("{}-byte bodies, {} deliverer(s), workers {workers}", self.body_bytes, self.deliverers)
     }
 
     /// `given`, or else the default of a short or a full run.
@@ -82,17 +77,13 @@ impl Bench {
     /// Starts the deliverers without waiting for them.
     fn start_deliverers(&self, database: &Database) -> anyhow::Result<Services> {
         let start = |_| self.programs.start(Kind::Deliverer, &database.url, self.setup.workers);
-        Ok(Services(
-            (0..self.setup.deliverers).map(start).collect::<Result<_, _>>()?,
-        ))
+        Ok(Services((0..self.setup.deliverers).map(start).collect::<Result<_, _>>()?))
     }
 
     /// Starts one API, one scheduler and the deliverers, and waits until all are ready.
     async fn start_all(&self, database: &Database) -> anyhow::Result<Services> {
         let mut services = self.start_deliverers(database)?;
-        services
-            .0
-            .push(self.programs.start(Kind::Scheduler, &database.url, None)?);
+        services.0.push(self.programs.start(Kind::Scheduler, &database.url, None)?);
         services.0.push(self.programs.start(Kind::Api, &database.url, None)?);
         services.ready(&self.http).await?;
         Ok(services)
@@ -110,11 +101,7 @@ impl Bench {
             .map_err(|error| anyhow!("the API does not answer: {error}"))?;
         let body = response.body().await?;
         if !response.status().is_success() {
-            return Err(anyhow!(
-                "the API made no queue: {} {}",
-                response.status(),
-                String::from_utf8_lossy(&body)
-            ));
+            return Err(anyhow!("the API made no queue: {} {}", response.status(), String::from_utf8_lossy(&body)));
         }
         let made: serde_json::Value = serde_json::from_slice(&body)?;
         let id = made.get("id").context("the new queue has no id")?;
@@ -150,35 +137,19 @@ impl Bench {
             ));
         }
         if stats.distinct > expected {
-            fault(format!(
-                "{} messages arrived, but only {expected} were accepted",
-                stats.distinct
-            ));
+            fault(format!("{} messages arrived, but only {expected} were accepted", stats.distinct));
         }
         if stats.duplicates > 0 {
-            fault(format!(
-                "{} duplicate deliveries, such as of {:?}",
-                stats.duplicates, stats.duplicated
-            ));
+            fault(format!("{} duplicate deliveries, such as of {:?}", stats.duplicates, stats.duplicated));
         }
         if stats.foreign > 0 {
-            fault(format!(
-                "{} requests that belong to no message of this run",
-                stats.foreign
-            ));
+            fault(format!("{} requests that belong to no message of this run", stats.foreign));
         }
         if u64::try_from(attempts.delivered)? != expected + unnumbered {
-            fault(format!(
-                "{} messages are recorded as delivered, not {}",
-                attempts.delivered,
-                expected + unnumbered
-            ));
+            fault(format!("{} messages are recorded as delivered, not {}", attempts.delivered, expected + unnumbered));
         }
         if attempts.others > 0 {
-            fault(format!(
-                "{} attempts failed, though the receiver always answers 200",
-                attempts.others
-            ));
+            fault(format!("{} attempts failed, though the receiver always answers 200", attempts.others));
         }
         if !database.settled(Duration::ZERO).await? {
             fault("messages are still pending".to_owned());
@@ -215,10 +186,7 @@ impl Services {
 
     /// Peak memory of the largest service of a kind, in MiB.
     fn peak_memory(&self, kind: Kind) -> Option<f64> {
-        self.of(kind)
-            .filter_map(Service::peak_memory)
-            .max()
-            .map(|bytes| as_f64(bytes) / 1024.0 / 1024.0)
+        self.of(kind).filter_map(Service::peak_memory).max().map(|bytes| as_f64(bytes) / 1024.0 / 1024.0)
     }
 
     async fn stop(self) -> anyhow::Result<()> {
@@ -261,11 +229,7 @@ impl Cpu {
         for (part, before, after) in parts {
             let spent = after.zip(before).map(|(after, before)| after.saturating_sub(before));
             if let Some(spent) = spent.filter(|spent| !spent.is_zero()) {
-                scenario.add(
-                    &format!("CPU per 1,000: {part}"),
-                    "ms",
-                    spent.as_secs_f64() * 1000.0 / thousands,
-                );
+                scenario.add(&format!("CPU per 1,000: {part}"), "ms", spent.as_secs_f64() * 1000.0 / thousands);
             }
         }
     }
@@ -278,11 +242,7 @@ fn as_f64(count: u64) -> f64 {
 
 /// `count` per second between two instants in nanoseconds; 0 where no time lies between them.
 fn per_second(count: u64, from: u64, to: u64) -> f64 {
-    if to <= from {
-        0.0
-    } else {
-        as_f64(count) * 1e9 / as_f64(to - from)
-    }
+    if to <= from { 0.0 } else { as_f64(count) * 1e9 / as_f64(to - from) }
 }
 
 /// Microseconds as milliseconds.

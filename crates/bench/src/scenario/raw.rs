@@ -24,10 +24,7 @@ pub struct RawArgs {
 
 pub async fn run(bench: &Bench, args: &RawArgs) -> anyhow::Result<Scenario> {
     let in_flight = args.in_flight.unwrap_or(64);
-    let setting = format!(
-        "{in_flight} in flight from one thread, {}-byte bodies",
-        bench.setup.body_bytes
-    );
+    let setting = format!("{in_flight} in flight from one thread, {}-byte bodies", bench.setup.body_bytes);
     let mut scenario = Scenario::new("raw", setting);
     scenario.add("requests", "/s", measure(bench, args).await?);
     Ok(scenario)
@@ -46,12 +43,8 @@ async fn send(bench: &Bench, args: &RawArgs) -> anyhow::Result<f64> {
     let next = Rc::new(Cell::new(0));
     let mut tasks = Vec::with_capacity(in_flight);
     for _ in 0..in_flight {
-        let (client, url, next, body_bytes) = (
-            client.clone(),
-            Rc::clone(&url),
-            Rc::clone(&next),
-            bench.setup.body_bytes,
-        );
+        let (client, url, next, body_bytes) =
+            (client.clone(), Rc::clone(&url), Rc::clone(&next), bench.setup.body_bytes);
         tasks.push(actix_rt::spawn(async move {
             while Instant::now() < until {
                 let number = next.replace(next.get() + 1);
@@ -69,10 +62,7 @@ async fn send(bench: &Bench, args: &RawArgs) -> anyhow::Result<f64> {
     let sent = next.get();
     let stats = bench.sink.stats(sent).await?;
     if stats.distinct != sent || stats.duplicates + stats.foreign > 0 {
-        bail!(
-            "the sink counted other than the {} requests sent: {stats:?}",
-            as_f64(sent)
-        );
+        bail!("the sink counted other than the {} requests sent: {stats:?}", as_f64(sent));
     }
     Ok(per_second(sent.saturating_sub(1), stats.first, stats.last))
 }

@@ -33,23 +33,10 @@ impl Sink {
             .spawn()
             .context("cannot start the sink")?;
         let output = process.stdout.take().context("the sink has no output")?;
-        let address = BufReader::new(output)
-            .lines()
-            .next_line()
-            .await?
-            .context("the sink ended before it listened")?;
+        let address = BufReader::new(output).lines().next_line().await?.context("the sink ended before it listened")?;
         let pid = process.id().context("the sink has ended")?;
-        let http = awc::Client::builder()
-            .timeout(Duration::from_secs(10))
-            .disable_redirects()
-            .finish();
-        Ok(Sink {
-            process,
-            pid,
-            address,
-            http,
-            run: Cell::new(0),
-        })
+        let http = awc::Client::builder().timeout(Duration::from_secs(10)).disable_redirects().finish();
+        Ok(Sink { process, pid, address, http, run: Cell::new(0) })
     }
 
     pub fn pid(&self) -> u32 {
@@ -66,27 +53,19 @@ impl Sink {
     /// Forgets what has arrived, within the same run; returns its URL.
     pub async fn forget(&self) -> anyhow::Result<String> {
         let run = self.run.get();
-        self.request(self.http.post(format!("http://{}/reset/{run}", self.address)))
-            .await?;
+        self.request(self.http.post(format!("http://{}/reset/{run}", self.address))).await?;
         Ok(format!("http://{}/deliver/{run}", self.address))
     }
 
     /// How many different messages have arrived in this run.
     pub async fn count(&self) -> anyhow::Result<u64> {
-        let count = self
-            .request(self.http.get(format!("http://{}/count", self.address)))
-            .await?;
+        let count = self.request(self.http.get(format!("http://{}/count", self.address))).await?;
         Ok(std::str::from_utf8(&count)?.parse()?)
     }
 
     /// The summary of this run, of which the numbers below `expected` should have arrived.
     pub async fn stats(&self, expected: u64) -> anyhow::Result<Stats> {
-        let stats = self
-            .request(
-                self.http
-                    .get(format!("http://{}/stats?expected={expected}", self.address)),
-            )
-            .await?;
+        let stats = self.request(self.http.get(format!("http://{}/stats?expected={expected}", self.address))).await?;
         Ok(serde_json::from_slice(&stats)?)
     }
 
@@ -115,10 +94,8 @@ impl Sink {
     }
 
     async fn request(&self, request: awc::ClientRequest) -> anyhow::Result<Vec<u8>> {
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| anyhow::anyhow!("the sink does not answer: {error}"))?;
+        let mut response =
+            request.send().await.map_err(|error| anyhow::anyhow!("the sink does not answer: {error}"))?;
         if !response.status().is_success() {
             bail!("the sink answered {}", response.status());
         }

@@ -129,18 +129,13 @@ impl Ledger {
         let fifths = if count < 5 {
             Vec::new()
         } else {
-            (1..=5)
-                .filter_map(|fifth| self.arrivals.get(count * fifth / 5 - 1).copied())
-                .collect()
+            (1..=5).filter_map(|fifth| self.arrivals.get(count * fifth / 5 - 1).copied()).collect()
         };
         Stats {
             distinct: count as u64,
             duplicates: self.duplicates,
             duplicated: self.duplicated.clone(),
-            missing: (0..expected.min(GREATEST))
-                .filter(|number| !self.has(*number))
-                .take(EXAMPLES)
-                .collect(),
+            missing: (0..expected.min(GREATEST)).filter(|number| !self.has(*number)).take(EXAMPLES).collect(),
             foreign: self.foreign,
             first: self.arrivals.first().copied().unwrap_or(0),
             last: self.arrivals.last().copied().unwrap_or(0),
@@ -202,10 +197,7 @@ mod tests {
             arrive(&mut ledger, number, 0, 900_000_000);
         }
         let stats = ledger.stats(10);
-        assert_eq!(
-            stats.fifths,
-            [3, 5, 7, 9, 11].map(|millisecond| millisecond * 1_000_000)
-        );
+        assert_eq!(stats.fifths, [3, 5, 7, 9, 11].map(|millisecond| millisecond * 1_000_000));
         assert_eq!((stats.first, stats.last), (2_000_000, 11_000_000));
         // Three significant digits: within a thousandth.
         assert!((1999..=2001).contains(&stats.latency.p50), "{:?}", stats.latency);

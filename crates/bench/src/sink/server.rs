@@ -24,9 +24,7 @@ use crate::body;
 pub fn run(port: u16) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
-        let listener = TcpListener::bind(("127.0.0.1", port))
-            .await
-            .context("the sink cannot listen")?;
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.context("the sink cannot listen")?;
         let mut out = std::io::stdout();
         writeln!(out, "{}", listener.local_addr()?)?;
         out.flush()?;
@@ -56,9 +54,7 @@ async fn accept(listener: TcpListener) -> anyhow::Result<()> {
 async fn serve(stream: TcpStream, ledger: Rc<RefCell<Ledger>>) {
     let service = service_fn(|request| answer(request, &ledger));
     // An error here is a client that went away, as deliverers do when they stop; what is lost shows in the count.
-    let _ = hyper::server::conn::http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
 async fn answer(request: Request<Incoming>, ledger: &RefCell<Ledger>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -84,11 +80,8 @@ async fn answer(request: Request<Incoming>, ledger: &RefCell<Ledger>) -> Result<
     Ok(match path {
         "/count" => Response::new(ledger.borrow().distinct().to_string().into()),
         "/stats" => {
-            let expected = head
-                .uri
-                .query()
-                .and_then(|query| query.strip_prefix("expected=")?.parse().ok())
-                .unwrap_or(0);
+            let expected =
+                head.uri.query().and_then(|query| query.strip_prefix("expected=")?.parse().ok()).unwrap_or(0);
             match serde_json::to_vec(&ledger.borrow().stats(expected)) {
                 Ok(stats) => Response::new(stats.into()),
                 Err(_) => status(StatusCode::INTERNAL_SERVER_ERROR),

@@ -61,14 +61,12 @@ const IPV6: [(Ipv6Net, &str); 18] = [
 /// Takes an address in canonical form.
 pub(super) fn check(ip: IpAddr) -> Result<(), Blocked> {
     let found = match ip {
-        IpAddr::V4(ip) => IPV4
-            .iter()
-            .find(|(range, _)| range.contains(&ip))
-            .map(|&(range, purpose)| (IpNet::V4(range), purpose)),
-        IpAddr::V6(ip) => IPV6
-            .iter()
-            .find(|(range, _)| range.contains(&ip))
-            .map(|&(range, purpose)| (IpNet::V6(range), purpose)),
+        IpAddr::V4(ip) => {
+            IPV4.iter().find(|(range, _)| range.contains(&ip)).map(|&(range, purpose)| (IpNet::V4(range), purpose))
+        }
+        IpAddr::V6(ip) => {
+            IPV6.iter().find(|(range, _)| range.contains(&ip)).map(|&(range, purpose)| (IpNet::V6(range), purpose))
+        }
     };
     match found {
         Some((range, purpose)) => Err(Blocked::NotPublic { range, purpose }),

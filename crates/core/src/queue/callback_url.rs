@@ -31,24 +31,16 @@ impl CallbackUrl {
         check_text(text)?;
         let url = Url::parse(text).map_err(from_parse_error)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(UrlError::Scheme {
-                given: excerpt(url.scheme()),
-            });
+            return Err(UrlError::Scheme { given: excerpt(url.scheme()) });
         }
         // Browsers forgive missing and extra slashes here; the HTTP client does not.
-        let after_scheme = text
-            .split_once("://")
-            .map(|(_, rest)| rest)
-            .ok_or(UrlError::NotAbsolute)?;
+        let after_scheme = text.split_once("://").map(|(_, rest)| rest).ok_or(UrlError::NotAbsolute)?;
         if after_scheme.is_empty() || after_scheme.starts_with(['/', '?']) {
             return Err(UrlError::Host);
         }
         let uri: Uri = text.parse().map_err(|_| UrlError::NotEncoded)?;
         check_authority(&url, &uri)?;
-        Ok(CallbackUrl {
-            text: text.to_owned(),
-            uri,
-        })
+        Ok(CallbackUrl { text: text.to_owned(), uri })
     }
 
     /// The URL as it was given.
@@ -109,11 +101,7 @@ fn check_authority(url: &Url, uri: &Uri) -> Result<(), UrlError> {
     if authority.as_str().ends_with(':') || url.port() == Some(0) {
         return Err(UrlError::Port);
     }
-    if url.host().is_some_and(|host| is_same_host(&host, authority.host())) {
-        Ok(())
-    } else {
-        Err(UrlError::Host)
-    }
+    if url.host().is_some_and(|host| is_same_host(&host, authority.host())) { Ok(()) } else { Err(UrlError::Host) }
 }
 
 /// Whether the HTTP client would call the host that the URL means. `0x7f.1` and `2130706433`, say, are 127.0.0.1 to a
@@ -123,10 +111,7 @@ fn is_same_host(meant: &Host<&str>, called: &str) -> bool {
         Host::Domain(name) => name.eq_ignore_ascii_case(called),
         Host::Ipv4(address) => called.parse::<Ipv4Addr>().is_ok_and(|called| called == *address),
         Host::Ipv6(address) => {
-            let inner = called
-                .strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-                .unwrap_or(called);
+            let inner = called.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(called);
             inner.parse::<Ipv6Addr>().is_ok_and(|called| called == *address)
         }
     }
@@ -139,10 +124,7 @@ pub enum UrlError {
     #[error("the callback URL must not be empty")]
     Empty,
     /// It has more than [`CallbackUrl::LONGEST`] characters.
-    #[error(
-        "the callback URL may have at most {} characters, not {length}",
-        CallbackUrl::LONGEST
-    )]
+    #[error("the callback URL may have at most {} characters, not {length}", CallbackUrl::LONGEST)]
     TooLong {
         /// Its length in characters.
         length: usize,

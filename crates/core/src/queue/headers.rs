@@ -43,11 +43,7 @@ pub fn check_headers(headers: &Map<String, Value>) -> Result<(), HeaderError> {
         }
         size += name.len() + check_value(name, value)? + 4;
     }
-    if size > LARGEST {
-        Err(HeaderError::TooLarge { size })
-    } else {
-        Ok(())
-    }
+    if size > LARGEST { Err(HeaderError::TooLarge { size }) } else { Ok(()) }
 }
 
 /// The headers of a request: the message's over the queue's over `content-type: application/json`. Names are compared
@@ -103,10 +99,7 @@ fn check_value(name: &str, value: &Value) -> Result<usize, HeaderError> {
         Value::Array(_) => "an array",
         Value::Object(_) => "an object",
     };
-    Err(HeaderError::Kind {
-        name: excerpt(name),
-        kind,
-    })
+    Err(HeaderError::Kind { name: excerpt(name), kind })
 }
 
 /// What is wrong with headers. Values are not repeated: they may be secrets. Names are escaped and cut.

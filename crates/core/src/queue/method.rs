@@ -25,15 +25,8 @@ pub enum Method {
 
 impl Method {
     /// Every one there is.
-    pub const ALL: [Method; 7] = [
-        Method::Get,
-        Method::Head,
-        Method::Post,
-        Method::Put,
-        Method::Patch,
-        Method::Delete,
-        Method::Options,
-    ];
+    pub const ALL: [Method; 7] =
+        [Method::Get, Method::Head, Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Options];
 
     /// Methods are case-sensitive (RFC 9110 §9.1): `post` is not `POST`.
     ///
@@ -84,18 +77,13 @@ mod tests {
     fn every_method_is_read_as_it_is_written() {
         for method in Method::ALL {
             assert_eq!(Method::parse(method.as_str()), Ok(method));
-            assert_eq!(
-                http::Method::from_bytes(method.as_str().as_bytes()).unwrap().as_str(),
-                method.as_str()
-            );
+            assert_eq!(http::Method::from_bytes(method.as_str().as_bytes()).unwrap().as_str(), method.as_str());
         }
     }
 
     #[test]
     fn everything_else_is_refused_with_what_is_accepted() {
-        for other in [
-            "", "post", "Post", " POST", "POST ", "TRACE", "CONNECT", "QUERY", "PO\nST",
-        ] {
+        for other in ["", "post", "Post", " POST", "POST ", "TRACE", "CONNECT", "QUERY", "PO\nST"] {
             let error = Method::parse(other).unwrap_err().to_string();
             for method in Method::ALL {
                 assert!(error.contains(method.as_str()), "{error}");

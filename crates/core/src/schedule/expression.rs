@@ -38,18 +38,10 @@ impl fmt::Display for Field {
     }
 }
 
-const FIELDS: [Field; 6] = [
-    Field::Second,
-    Field::Minute,
-    Field::Hour,
-    Field::DayOfMonth,
-    Field::Month,
-    Field::DayOfWeek,
-];
+const FIELDS: [Field; 6] =
+    [Field::Second, Field::Minute, Field::Hour, Field::DayOfMonth, Field::Month, Field::DayOfWeek];
 
-const MONTHS: [&str; 12] = [
-    "JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC",
-];
+const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
 const WEEKDAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
 
 /// The macros of Vixie cron, and those that pg-hooks takes besides.
@@ -81,9 +73,7 @@ pub(super) fn normalize(expression: &str) -> Result<String, ScheduleError> {
         let known = MACROS.iter().find(|(name, _)| name.eq_ignore_ascii_case(expression));
         return known
             .map(|&(_, fields)| fields.to_owned())
-            .ok_or_else(|| ScheduleError::Macro {
-                given: excerpt(expression),
-            });
+            .ok_or_else(|| ScheduleError::Macro { given: excerpt(expression) });
     }
     let texts: Vec<&str> = expression.split_whitespace().collect();
     let (mut plain, fields) = match texts.len() {
@@ -92,11 +82,7 @@ pub(super) fn normalize(expression: &str) -> Result<String, ScheduleError> {
         count => return Err(ScheduleError::FieldCount { count }),
     };
     for (&field, text) in fields.iter().zip(texts) {
-        plain.push(
-            field
-                .normalize(text)
-                .map_err(|reason| ScheduleError::Field { field, reason })?,
-        );
+        plain.push(field.normalize(text).map_err(|reason| ScheduleError::Field { field, reason })?);
     }
     Ok(plain.join(" "))
 }
@@ -161,9 +147,7 @@ impl Field {
         if matches!(item, "L" | "LW") {
             return Ok(Some(item.to_owned()));
         }
-        item.strip_suffix('W')
-            .map(|day| Ok(format!("{}W", self.value(day)?)))
-            .transpose()
+        item.strip_suffix('W').map(|day| Ok(format!("{}W", self.value(day)?))).transpose()
     }
 
     /// `FRI#2`, `MON-FRI#1`, `5#L`, `FRIL`.
@@ -177,10 +161,7 @@ impl Field {
             (None, None) => return Ok(None),
         };
         if !matches!(which, "1" | "2" | "3" | "4" | "5" | "L") {
-            return Err(format!(
-                "after \"#\" there must be a number from 1 to 5 or L, not \"{}\"",
-                excerpt(which)
-            ));
+            return Err(format!("after \"#\" there must be a number from 1 to 5 or L, not \"{}\"", excerpt(which)));
         }
         Ok(Some(format!("{}#{which}", self.value_or_range(days)?)))
     }
@@ -207,11 +188,7 @@ impl Field {
         };
         let start = self.value(start)?;
         // A week that ends on Sunday ends on day 7.
-        let end = if end == "SUN" && self == Field::DayOfWeek && start > 0 {
-            7
-        } else {
-            self.value(end)?
-        };
+        let end = if end == "SUN" && self == Field::DayOfWeek && start > 0 { 7 } else { self.value(end)? };
         if start > end {
             return Err(format!("the range \"{}\" ends before it begins", excerpt(text)));
         }
@@ -224,25 +201,18 @@ impl Field {
         }
         let (min, max) = self.bounds();
         let (names, first) = self.names();
-        let named = (first..)
-            .zip(names)
-            .find_map(|(value, &name)| (name == text).then_some(value));
-        named
-            .or_else(|| number(text).filter(|value| (min..=max).contains(value)))
-            .ok_or_else(|| {
-                let or_names = match names {
-                    [name, .., last] => format!(" or a name from {name} to {last}"),
-                    [] | [_] => String::new(),
-                };
-                format!("\"{}\" is not a number from {min} to {max}{or_names}", excerpt(text))
-            })
+        let named = (first..).zip(names).find_map(|(value, &name)| (name == text).then_some(value));
+        named.or_else(|| number(text).filter(|value| (min..=max).contains(value))).ok_or_else(|| {
+            let or_names = match names {
+                [name, .., last] => format!(" or a name from {name} to {last}"),
+                [] | [_] => String::new(),
+            };
+            format!("\"{}\" is not a number from {min} to {max}{or_names}", excerpt(text))
+        })
     }
 }
 
 /// Digits only: no sign, no space.
 fn number(text: &str) -> Option<u16> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())
-        .flatten()
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

@@ -17,23 +17,13 @@ fn utc(expression: &str) -> Schedule {
 fn ticks(schedule: &Schedule, after: &str) -> String {
     let first = schedule.next_after(at(after)).unwrap();
     let second = schedule.next_after(first).unwrap();
-    [first, second]
-        .map(|tick| tick.to_datetime().unwrap().format("%Y-%m-%d %H:%M:%S").to_string())
-        .join(", ")
+    [first, second].map(|tick| tick.to_datetime().unwrap().format("%Y-%m-%d %H:%M:%S").to_string()).join(", ")
 }
 
 /// The rows of a table whose columns are divided by ` | `; blank lines and those with `# ` are between rows.
 fn rows<const COLUMNS: usize>(table: &str) -> impl Iterator<Item = [&str; COLUMNS]> {
-    let lines = table
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with("# "));
-    lines.map(|line| {
-        line.split(" | ")
-            .collect::<Vec<_>>()
-            .try_into()
-            .unwrap_or_else(|_| panic!("columns of {line:?}"))
-    })
+    let lines = table.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("# "));
+    lines.map(|line| line.split(" | ").collect::<Vec<_>>().try_into().unwrap_or_else(|_| panic!("columns of {line:?}")))
 }
 
 #[test]
@@ -116,11 +106,7 @@ fn time_zones_and_their_clock_changes_are_followed() {
     ";
     for [expression, zone, after, expected] in rows(table) {
         let schedule = Schedule::parse(expression, zone).unwrap();
-        assert_eq!(
-            ticks(&schedule, after),
-            expected,
-            "{expression:?} in {zone} after {after}"
-        );
+        assert_eq!(ticks(&schedule, after), expected, "{expression:?} in {zone} after {after}");
     }
 }
 
@@ -133,11 +119,7 @@ fn the_last_tick_is_found_backwards() {
         ("0 0 29 2 *", "2026-01-01 00:00:00", "2024-02-29 00:00:00"),
         ("@yearly", "2026-01-01 00:00:00", "2026-01-01 00:00:00"),
     ] {
-        assert_eq!(
-            utc(expression).last_at_or_before(at(now)),
-            Some(at(expected)),
-            "{expression:?} at {now}"
-        );
+        assert_eq!(utc(expression).last_at_or_before(at(now)), Some(at(expected)), "{expression:?} at {now}");
     }
 }
 
@@ -163,33 +145,22 @@ fn short_outages_lose_no_tick_and_long_ones_fire_once() {
     ";
     for [expression, previous, now, expected] in rows(table) {
         let following = utc(expression).following(at(previous), at(now));
-        assert_eq!(
-            following,
-            Some(at(expected)),
-            "{expression:?} after {previous} at {now}"
-        );
+        assert_eq!(following, Some(at(expected)), "{expression:?} after {previous} at {now}");
     }
 }
 
 #[test]
 fn times_beyond_the_calendar_have_no_tick() {
     let schedule = Schedule::parse("* * * * *", "Pacific/Kiritimati").unwrap();
-    for time in [
-        Timestamp::MIN,
-        Timestamp::MAX,
-        Timestamp(i64::MAX / 2),
-        at("1969-12-31 23:59:59"),
-        at("4901-01-01 00:00:00"),
-    ] {
+    for time in
+        [Timestamp::MIN, Timestamp::MAX, Timestamp(i64::MAX / 2), at("1969-12-31 23:59:59"), at("4901-01-01 00:00:00")]
+    {
         assert_eq!(schedule.next_after(time), None, "{time}");
         assert_eq!(schedule.last_at_or_before(time), None, "{time}");
         assert_eq!(schedule.following(time, time), None, "{time}");
     }
     // An unreachable now does not lose the next tick.
-    assert_eq!(
-        schedule.following(at("2026-01-01 10:00:00"), Timestamp::MAX),
-        Some(at("2026-01-01 10:01:00"))
-    );
+    assert_eq!(schedule.following(at("2026-01-01 10:00:00"), Timestamp::MAX), Some(at("2026-01-01 10:01:00")));
 }
 
 fn refused(expression: &str) -> ScheduleError {
@@ -204,36 +175,18 @@ fn wrong_shapes_are_refused() {
     for blank in ["", " ", "\t\n"] {
         assert_eq!(refused(blank), ScheduleError::Empty);
     }
-    for (count, expression) in [
-        (1, "*"),
-        (2, "* *"),
-        (4, "* * * *"),
-        (7, "* * * * * * *"),
-        (7, "0 0 0 1 1 * 2030"),
-    ] {
-        assert_eq!(
-            refused(expression),
-            ScheduleError::FieldCount { count },
-            "{expression:?}"
-        );
+    for (count, expression) in [(1, "*"), (2, "* *"), (4, "* * * *"), (7, "* * * * * * *"), (7, "0 0 0 1 1 * 2030")] {
+        assert_eq!(refused(expression), ScheduleError::FieldCount { count }, "{expression:?}");
     }
     for unknown in ["@reboot", "@", "@every 5m", "@hourly @daily", "@hourly * * * *"] {
-        assert_eq!(
-            refused(unknown),
-            ScheduleError::Macro {
-                given: unknown.to_owned()
-            }
-        );
+        assert_eq!(refused(unknown), ScheduleError::Macro { given: unknown.to_owned() });
     }
     assert_eq!(
         refused("@reboot").to_string(),
         "\"@reboot\" is not a schedule macro: there are @yearly, @annually, \
         @monthly, @weekly, @daily, @midnight, @hourly, @minutely, @secondly, @weekdays, @weekends"
     );
-    assert_eq!(
-        refused(&format!("{}*", "* ".repeat(130))),
-        ScheduleError::TooLong { length: 261 }
-    );
+    assert_eq!(refused(&format!("{}*", "* ".repeat(130))), ScheduleError::TooLong { length: 261 });
 }
 
 #[test]
@@ -274,24 +227,14 @@ fn wrong_fields_are_named() {
         * * * * L | day of week field is wrong: "L" needs a day before it, such as "FRIL" for the last Friday of the month
     "##;
     for [expression, message] in rows(table) {
-        assert_eq!(
-            refused(expression).to_string(),
-            format!("the schedule's {message}"),
-            "{expression:?}"
-        );
+        assert_eq!(refused(expression).to_string(), format!("the schedule's {message}"), "{expression:?}");
     }
 }
 
 #[test]
 fn expressions_that_never_fire_are_refused() {
-    for never in [
-        "0 0 30 2 *",
-        "0 0 31 4 *",
-        "0 0 31 2,4,6,9,11 *",
-        "0 0 1 * +MON#2",
-        "0 0 0 30 FEB *",
-        "0 0 30W 2 *",
-    ] {
+    for never in ["0 0 30 2 *", "0 0 31 4 *", "0 0 31 2,4,6,9,11 *", "0 0 1 * +MON#2", "0 0 0 30 FEB *", "0 0 30W 2 *"]
+    {
         assert_eq!(refused(never), ScheduleError::NeverFires, "{never:?}");
     }
     // Rare, but not never.
@@ -303,10 +246,7 @@ fn expressions_that_never_fire_are_refused() {
 #[test]
 fn white_space_and_case_do_not_matter() {
     for expression in ["@hourly", " @Hourly\t", "0 * * * *", "\t0  *\n* *   *  "] {
-        assert_eq!(
-            ticks(&utc(expression), "2026-01-01 10:00:00"),
-            "2026-01-01 11:00:00, 2026-01-01 12:00:00"
-        );
+        assert_eq!(ticks(&utc(expression), "2026-01-01 10:00:00"), "2026-01-01 11:00:00, 2026-01-01 12:00:00");
     }
 }
 

@@ -30,14 +30,8 @@ fn the_mixing_function_is_splitmix64() {
 /// Two versions that disagree here would pull the shards back and forth for as long as both run.
 #[test]
 fn the_assignment_never_changes_between_versions() {
-    assert_eq!(
-        targets(&ids(&[11, 12, 13]), 12),
-        ids(&[12, 13, 12, 11, 12, 13, 11, 13, 12, 11, 13, 11])
-    );
-    assert_eq!(
-        targets(&ids(&[i64::MIN, 0, i64::MAX]), 6),
-        ids(&[0, i64::MAX, 0, i64::MAX, i64::MIN, i64::MIN])
-    );
+    assert_eq!(targets(&ids(&[11, 12, 13]), 12), ids(&[12, 13, 12, 11, 12, 13, 11, 13, 12, 11, 13, 11]));
+    assert_eq!(targets(&ids(&[i64::MIN, 0, i64::MAX]), 6), ids(&[0, i64::MAX, 0, i64::MAX, i64::MIN, i64::MIN]));
 }
 
 /// Over many clusters, how many shards move per fair share when the newest member leaves (or, read backwards, joins).
@@ -49,17 +43,13 @@ fn joining_and_leaving_moves_little() {
             let mut moves = 0;
             for sample in 0..samples {
                 // Process ids: close to each other, with gaps.
-                let members: Vec<MemberId> = (0..count)
-                    .map(|n| MemberId(1000 + sample * 37 + n * (1 + sample % 5)))
-                    .collect();
+                let members: Vec<MemberId> =
+                    (0..count).map(|n| MemberId(1000 + sample * 37 + n * (1 + sample % 5))).collect();
                 moves += moved(&targets(&members, shards), &targets(&members[1..], shards));
             }
             let share = f64::from(shards) / f64::from(u16::try_from(count).unwrap());
             let moved_shares = f64::from(u32::try_from(moves).unwrap()) / 100.0 / share;
-            assert!(
-                moved_shares <= 2.5,
-                "{shards} shards, {count} members: {moved_shares:.2} shares moved"
-            );
+            assert!(moved_shares <= 2.5, "{shards} shards, {count} members: {moved_shares:.2} shares moved");
         }
     }
 }

@@ -3,17 +3,11 @@ use super::*;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn policy(max_retries: Option<u32>, max_age: Duration) -> RetryPolicy {
-    RetryPolicy {
-        backoff: Backoff::default(),
-        max_retries,
-        max_age,
-    }
+    RetryPolicy { backoff: Backoff::default(), max_retries, max_age }
 }
 
 fn retried(ms: u64) -> Verdict {
-    Verdict::Retried {
-        wait: Duration::from_millis(ms),
-    }
+    Verdict::Retried { wait: Duration::from_millis(ms) }
 }
 
 #[test]
@@ -24,11 +18,7 @@ fn every_status_is_delivered_or_a_failure() {
         let delivered = (200..300).contains(&status);
         let expected = if delivered { Verdict::Delivered } else { retried(100) };
         assert_eq!(decide(result, 0, Duration::ZERO, &policy), expected, "{status}");
-        assert_eq!(
-            result.error_class(),
-            (!delivered).then_some(ErrorClass::Status),
-            "{status}"
-        );
+        assert_eq!(result.error_class(), (!delivered).then_some(ErrorClass::Status), "{status}");
     }
 }
 
@@ -75,22 +65,12 @@ fn retries_end_by_number_or_by_age() {
     ];
     for (done, age, max_retries, max_age, verdict) in cases {
         let policy = policy(max_retries, max_age);
-        for result in [
-            AttemptResult::Status(302),
-            AttemptResult::Status(500),
-            AttemptResult::Error(ErrorClass::Reset),
-        ] {
-            assert_eq!(
-                decide(result, done, age, &policy),
-                verdict,
-                "{result:?}, {done} done, {age:?}, {policy:?}"
-            );
+        for result in [AttemptResult::Status(302), AttemptResult::Status(500), AttemptResult::Error(ErrorClass::Reset)]
+        {
+            assert_eq!(decide(result, done, age, &policy), verdict, "{result:?}, {done} done, {age:?}, {policy:?}");
         }
         // However late the answer comes, it was delivered.
-        assert_eq!(
-            decide(AttemptResult::Status(204), done, age, &policy),
-            Verdict::Delivered
-        );
+        assert_eq!(decide(AttemptResult::Status(204), done, age, &policy), Verdict::Delivered);
     }
 }
 
@@ -111,20 +91,9 @@ fn max_retries_n_makes_n_plus_1_attempts() {
 #[test]
 fn the_default_policy_is_the_contracts() {
     let policy = RetryPolicy::default();
-    let verdicts: Vec<Verdict> = (0..6)
-        .map(|done| decide(AttemptResult::Status(500), done, Duration::ZERO, &policy))
-        .collect();
-    assert_eq!(
-        verdicts,
-        [
-            retried(100),
-            retried(200),
-            retried(400),
-            retried(800),
-            retried(1_600),
-            Verdict::Failed
-        ]
-    );
+    let verdicts: Vec<Verdict> =
+        (0..6).map(|done| decide(AttemptResult::Status(500), done, Duration::ZERO, &policy)).collect();
+    assert_eq!(verdicts, [retried(100), retried(200), retried(400), retried(800), retried(1_600), Verdict::Failed]);
 }
 
 #[test]
@@ -167,10 +136,7 @@ fn verdicts_say_what_follows() {
         (Verdict::Expired, "expired", true, true),
     ];
     for (verdict, code, is_final, is_dead_letter) in table {
-        assert_eq!(
-            (verdict.as_str(), verdict.is_final(), verdict.is_dead_letter()),
-            (code, is_final, is_dead_letter)
-        );
+        assert_eq!((verdict.as_str(), verdict.is_final(), verdict.is_dead_letter()), (code, is_final, is_dead_letter));
     }
 }
 

@@ -28,10 +28,7 @@ fn nothing_shows_the_password() {
 
 #[test]
 fn unix_sockets_are_hosts() {
-    for text in [
-        "postgres://me@%2Frun%2Fpg:6000/app",
-        "postgres:///app?user=me&host=/run/pg&port=6000",
-    ] {
+    for text in ["postgres://me@%2Frun%2Fpg:6000/app", "postgres:///app?user=me&host=/run/pg&port=6000"] {
         let url = parse(text);
         assert_eq!(url.config.get_hosts(), [Host::Unix("/run/pg".into())]);
         assert_eq!(url.to_string(), "/run/pg:6000/app");
@@ -52,15 +49,9 @@ fn ssl_modes_mean_what_libpq_means() {
     assert_eq!(mode("?sslmode=require"), (SslMode::Require, true));
     let check = |query: &str| Parameters::read(query).unwrap().check().unwrap();
     assert_eq!(check("sslmode=require"), Some(Check::Nothing));
-    assert_eq!(
-        check("sslmode=require&sslrootcert=%2Fca.pem"),
-        Some(Check::Chain(Roots::File("/ca.pem".into())))
-    );
+    assert_eq!(check("sslmode=require&sslrootcert=%2Fca.pem"), Some(Check::Chain(Roots::File("/ca.pem".into()))));
     assert_eq!(check("sslmode=verify-ca"), Some(Check::Chain(Roots::System)));
-    assert_eq!(
-        check("sslmode=verify-ca&sslrootcert=system"),
-        Some(Check::ChainAndName(Roots::System))
-    );
+    assert_eq!(check("sslmode=verify-ca&sslrootcert=system"), Some(Check::ChainAndName(Roots::System)));
     assert_eq!(
         check("sslmode=verify-full&sslrootcert=/ca.pem"),
         Some(Check::ChainAndName(Roots::File("/ca.pem".into())))
@@ -88,10 +79,7 @@ fn defaults_and_overrides() {
     assert_eq!(url.config.get_keepalives_idle(), Duration::from_secs(7));
     assert_eq!(url.config.get_keepalives_retries(), Some(9));
     assert_eq!(url.config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
-    assert_eq!(
-        url.for_service("posthaste-api").config.get_application_name(),
-        Some("mine")
-    );
+    assert_eq!(url.for_service("posthaste-api").config.get_application_name(), Some("mine"));
     let named = parse("postgres://me@db/app").for_service("posthaste-api");
     assert_eq!(named.config.get_application_name(), Some("posthaste-api"));
 }

@@ -42,13 +42,7 @@ pub struct Batch {
 impl Default for Batch {
     fn default() -> Batch {
         Batch {
-            columns: Insert {
-                queues: vec![],
-                bodies: vec![],
-                binaries: vec![],
-                headers: vec![],
-                times: vec![],
-            },
+            columns: Insert { queues: vec![], bodies: vec![], binaries: vec![], headers: vec![], times: vec![] },
             bytes: 0,
         }
     }
@@ -56,12 +50,7 @@ impl Default for Batch {
 
 impl Batch {
     pub fn push(&mut self, message: NewMessage) {
-        let NewMessage {
-            queue_id,
-            body,
-            headers,
-            at,
-        } = message;
+        let NewMessage { queue_id, body, headers, at } = message;
         self.bytes += body.as_ref().map_or(0, Body::len);
         let (text, binary) = match body {
             None => (None, None),
@@ -111,13 +100,7 @@ impl Batch {
 
     /// The messages, in the order in which they came.
     pub fn into_messages(self) -> impl Iterator<Item = NewMessage> {
-        let Insert {
-            queues,
-            bodies,
-            binaries,
-            headers,
-            times,
-        } = self.columns;
+        let Insert { queues, bodies, binaries, headers, times } = self.columns;
         let rows = queues.into_iter().zip(bodies).zip(binaries).zip(headers).zip(times);
         rows.map(|((((queue, text), binary), headers), at)| NewMessage {
             queue_id: QueueId(queue),
@@ -139,9 +122,7 @@ pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<O
     let rows: Vec<Row> = (&batch.columns).load(conn).await?;
     let mut accepted = vec![None; batch.len()];
     for (ordinal, id, shard, created_at, scheduled_at) in rows {
-        let place = usize::try_from(ordinal - 1)
-            .ok()
-            .and_then(|index| accepted.get_mut(index));
+        let place = usize::try_from(ordinal - 1).ok().and_then(|index| accepted.get_mut(index));
         let place = place.ok_or_else(|| StoreError::Other(format!("the insert returned ordinal {ordinal}")))?;
         *place = Some(Accepted {
             id: MessageId(id),
@@ -188,36 +169,21 @@ mod tests {
     use super::*;
 
     fn message(queue: i64, body: &str) -> NewMessage {
-        NewMessage {
-            queue_id: QueueId(queue),
-            body: Some(Body::Text(body.to_owned())),
-            headers: None,
-            at: None,
-        }
+        NewMessage { queue_id: QueueId(queue), body: Some(Body::Text(body.to_owned())), headers: None, at: None }
     }
 
     #[test]
     fn a_batch_is_split_without_loss() {
         let mut batch = Batch::default();
         batch.push(message(1, "a"));
-        batch.push(NewMessage {
-            body: Some(Body::Binary(vec![0, 1])),
-            ..message(2, "")
-        });
-        batch.push(NewMessage {
-            body: None,
-            ..message(3, "")
-        });
+        batch.push(NewMessage { body: Some(Body::Binary(vec![0, 1])), ..message(2, "") });
+        batch.push(NewMessage { body: None, ..message(3, "") });
         batch.push(message(4, "four"));
         assert_eq!((batch.len(), batch.bytes()), (4, 7));
         let rest = batch.split_off(1);
         assert_eq!((batch.len(), batch.bytes()), (1, 1));
         assert_eq!((rest.len(), rest.bytes()), (3, 6));
-        let queues: Vec<i64> = batch
-            .into_messages()
-            .chain(rest.into_messages())
-            .map(|m| m.queue_id.0)
-            .collect();
+        let queues: Vec<i64> = batch.into_messages().chain(rest.into_messages()).map(|m| m.queue_id.0).collect();
         assert_eq!(queues, [1, 2, 3, 4]);
     }
 
@@ -225,14 +191,8 @@ mod tests {
     fn a_batch_gives_its_messages_back() {
         let messages = [
             message(1, "a"),
-            NewMessage {
-                body: Some(Body::Binary(vec![0])),
-                ..message(2, "")
-            },
-            NewMessage {
-                body: None,
-                ..message(3, "")
-            },
+            NewMessage { body: Some(Body::Binary(vec![0])), ..message(2, "") },
+            NewMessage { body: None, ..message(3, "") },
         ];
         let mut batch = Batch::default();
         messages.iter().cloned().for_each(|message| batch.push(message));

@@ -14,10 +14,7 @@ pub(super) struct Ending {
 
 impl Ending {
     pub(super) fn new() -> Ending {
-        Ending {
-            lease: Lease::new(),
-            reason: watch::Sender::new(None),
-        }
+        Ending { lease: Lease::new(), reason: watch::Sender::new(None) }
     }
 
     pub(super) fn lease(&self) -> &Lease {

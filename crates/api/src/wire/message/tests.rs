@@ -26,12 +26,7 @@ fn with_progress(progress: Progress) -> Message {
 
 #[test]
 fn the_least_that_is_needed() {
-    let expected = NewMessage {
-        queue_id: QueueId(7),
-        body: None,
-        headers: None,
-        at: None,
-    };
+    let expected = NewMessage { queue_id: QueueId(7), body: None, headers: None, at: None };
     for json in [
         r#"{"queueId":7}"#,
         r#"{"queueId":"7","when":null,"body":null,"headers":null}"#,
@@ -45,10 +40,7 @@ fn the_least_that_is_needed() {
 fn a_body_is_stored_as_text_unless_text_cannot_hold_it() {
     let body = |json: &str| read(&format!(r#"{{"queueId":7,"body":{json}}}"#)).unwrap().body;
     assert_eq!(body(r#""a""#), Some(Body::Text("a".to_owned())));
-    assert_eq!(
-        body(r#"{"a": "\u0000"}"#),
-        Some(Body::Text(r#"{"a":"\u0000"}"#.to_owned()))
-    );
+    assert_eq!(body(r#"{"a": "\u0000"}"#), Some(Body::Text(r#"{"a":"\u0000"}"#.to_owned())));
     assert_eq!(body(r#""a\u0000b""#), Some(Body::Binary(b"a\0b".to_vec())));
 }
 
@@ -68,98 +60,31 @@ fn what_is_wrong_is_named() {
     assert_eq!(problem("{}"), "body must have required property 'queueId'");
     assert_eq!(problem(r#"{"queueId":null}"#), "body/queueId must be integer");
     assert_eq!(problem(r#"{"queueId":7,"boody":"x"}"#), "body has no property 'boody'");
-    for (field, value) in [
-        ("id", "1"),
-        ("sentAt", "\"2026-01-01\""),
-        ("failed", "true"),
-        ("retries", "1"),
-        ("cronId", "1"),
-    ] {
-        assert_eq!(
-            read(&format!(r#"{{"queueId":7,"{field}":{value}}}"#)).unwrap_err(),
-            ApiError::ReadOnlyField(field),
-        );
+    for (field, value) in
+        [("id", "1"), ("sentAt", "\"2026-01-01\""), ("failed", "true"), ("retries", "1"), ("cronId", "1")]
+    {
+        assert_eq!(read(&format!(r#"{{"queueId":7,"{field}":{value}}}"#)).unwrap_err(), ApiError::ReadOnlyField(field),);
     }
 }
 
 #[test]
 fn state_is_told_in_the_terms_of_the_original() {
     let (asked, later) = (Timestamp(1_000_000), Timestamp(9_000_000));
-    let ended = |ending| Progress::Ended {
-        ending,
-        number: 3,
-        at: later,
-    };
+    let ended = |ending| Progress::Ended { ending, number: 3, at: later };
     for (progress, state) in [
         (
-            Progress::Pending {
-                attempts_ended: 0,
-                due_at: asked,
-            },
-            State {
-                when: asked,
-                failed: false,
-                sent_at: None,
-                retries: 0,
-            },
+            Progress::Pending { attempts_ended: 0, due_at: asked },
+            State { when: asked, failed: false, sent_at: None, retries: 0 },
         ),
         (
-            Progress::Pending {
-                attempts_ended: 2,
-                due_at: later,
-            },
-            State {
-                when: later,
-                failed: false,
-                sent_at: None,
-                retries: 2,
-            },
+            Progress::Pending { attempts_ended: 2, due_at: later },
+            State { when: later, failed: false, sent_at: None, retries: 2 },
         ),
-        (
-            ended(Ending::Delivered),
-            State {
-                when: asked,
-                failed: false,
-                sent_at: Some(later),
-                retries: 2,
-            },
-        ),
-        (
-            ended(Ending::Failed),
-            State {
-                when: asked,
-                failed: true,
-                sent_at: Some(later),
-                retries: 2,
-            },
-        ),
-        (
-            ended(Ending::Expired),
-            State {
-                when: asked,
-                failed: true,
-                sent_at: None,
-                retries: 2,
-            },
-        ),
-        (
-            ended(Ending::Cancelled),
-            State {
-                when: asked,
-                failed: false,
-                sent_at: None,
-                retries: 2,
-            },
-        ),
-        (
-            Progress::Forgotten,
-            State {
-                when: asked,
-                failed: false,
-                sent_at: None,
-                retries: 0,
-            },
-        ),
+        (ended(Ending::Delivered), State { when: asked, failed: false, sent_at: Some(later), retries: 2 }),
+        (ended(Ending::Failed), State { when: asked, failed: true, sent_at: Some(later), retries: 2 }),
+        (ended(Ending::Expired), State { when: asked, failed: true, sent_at: None, retries: 2 }),
+        (ended(Ending::Cancelled), State { when: asked, failed: false, sent_at: None, retries: 2 }),
+        (Progress::Forgotten, State { when: asked, failed: false, sent_at: None, retries: 0 }),
     ] {
         assert_eq!(State::of(&with_progress(progress)), state, "{progress:?}");
     }
@@ -167,11 +92,7 @@ fn state_is_told_in_the_terms_of_the_original() {
 
 #[test]
 fn keys_come_in_the_order_of_the_original() {
-    let message = with_progress(Progress::Ended {
-        ending: Ending::Delivered,
-        number: 1,
-        at: Timestamp(2_000_000),
-    });
+    let message = with_progress(Progress::Ended { ending: Ending::Delivered, number: 1, at: Timestamp(2_000_000) });
     assert_eq!(
         serde_json::to_string(&MessageView::from(&message)).unwrap(),
         r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"hi","failed":false,"headers":null,"sentAt":"1970-01-01T00:00:02.000Z","retries":0,"cronId":"3","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z"}"#
@@ -187,12 +108,7 @@ fn a_new_message_is_answered_as_it_came() {
         at: None,
     };
     let at = Timestamp(1_000_000);
-    let accepted = Accepted {
-        id: MessageId(1),
-        shard: Shard(0),
-        created_at: at,
-        scheduled_at: at,
-    };
+    let accepted = Accepted { id: MessageId(1), shard: Shard(0), created_at: at, scheduled_at: at };
     assert_eq!(
         serde_json::to_string(&MessageView::accepted(&message, &accepted)).unwrap(),
         r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"a\u0000b","failed":false,"headers":{"x":1},"sentAt":null,"retries":0,"cronId":null,"createdAt":"1970-01-01T00:00:01.000Z","updatedAt":"1970-01-01T00:00:01.000Z"}"#

@@ -34,9 +34,7 @@ fn callable_urls_are_kept_as_they_are() {
 fn other_urls_are_refused_for_what_is_wrong_with_them() {
     let too_long = format!("http://example.com/{}", "x".repeat(CallbackUrl::LONGEST - 18));
     let character = |character| UrlError::Character { character };
-    let scheme = |given: &str| UrlError::Scheme {
-        given: given.to_owned(),
-    };
+    let scheme = |given: &str| UrlError::Scheme { given: given.to_owned() };
     for (text, error) in [
         ("", UrlError::Empty),
         (&too_long, UrlError::TooLong { length: 2049 }),
@@ -96,17 +94,9 @@ fn other_urls_are_refused_for_what_is_wrong_with_them() {
 
 #[test]
 fn errors_are_for_people_and_keep_secrets() {
-    for secret in [
-        "http://user:hunter2@example.com/",
-        "hunter2",
-        "http://example.com/hunter2 ",
-        "hunter2 ://x",
-    ] {
+    for secret in ["http://user:hunter2@example.com/", "hunter2", "http://example.com/hunter2 ", "hunter2 ://x"] {
         let error = CallbackUrl::parse(secret).unwrap_err().to_string();
-        assert!(
-            error.contains("the callback URL") && !error.contains("hunter2"),
-            "{error}"
-        );
+        assert!(error.contains("the callback URL") && !error.contains("hunter2"), "{error}");
     }
     assert_eq!(
         CallbackUrl::parse("ftp://example.com").unwrap_err().to_string(),

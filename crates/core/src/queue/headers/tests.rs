@@ -20,10 +20,7 @@ fn merge(queue: Value, message: Value) -> Vec<(String, String)> {
 }
 
 fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-    expected
-        .iter()
-        .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
+    expected.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 #[test]
@@ -43,10 +40,7 @@ fn what_can_be_sent_is_accepted() {
 #[test]
 fn what_cannot_be_sent_is_refused() {
     let name = |name: &str| HeaderError::Name { name: name.to_owned() };
-    let kind = |kind| HeaderError::Kind {
-        name: "x".to_owned(),
-        kind,
-    };
+    let kind = |kind| HeaderError::Kind { name: "x".to_owned(), kind };
     let control = || HeaderError::ControlCharacter { name: "x".to_owned() };
     for (headers, error) in [
         (json!({"": "1"}), name("")),
@@ -63,10 +57,7 @@ fn what_cannot_be_sent_is_refused() {
         (json!({"x": "a\0"}), control()),
         (json!({"x": "\u{7f}"}), control()),
         (json!({"x": "\u{1b}[31m"}), control()),
-        (
-            json!({"X-A": "1", "x-a": "1"}),
-            HeaderError::Duplicate { name: "x-a".to_owned() },
-        ),
+        (json!({"X-A": "1", "x-a": "1"}), HeaderError::Duplicate { name: "x-a".to_owned() }),
     ] {
         assert_eq!(check(headers.clone()), Err(error), "{headers}");
     }
@@ -86,10 +77,7 @@ fn connection_headers_are_refused_in_any_case() {
 fn size_is_bounded() {
     let fits = "x".repeat(LARGEST - "x".len() - 4);
     assert_eq!(check(json!({ "x": fits })), Ok(()));
-    assert_eq!(
-        check(json!({ "x": format!("{fits}x") })),
-        Err(HeaderError::TooLarge { size: LARGEST + 1 })
-    );
+    assert_eq!(check(json!({ "x": format!("{fits}x") })), Err(HeaderError::TooLarge { size: LARGEST + 1 }));
     let many: Map<String, Value> = (0..2000).map(|n| (format!("x-{n}"), json!("value"))).collect();
     assert!(matches!(check_headers(&many), Err(HeaderError::TooLarge { .. })));
 }
@@ -97,10 +85,7 @@ fn size_is_bounded() {
 #[test]
 fn errors_are_for_people_and_keep_secrets() {
     let say = |headers| check(headers).unwrap_err().to_string();
-    assert_eq!(
-        say(json!({"x": null})),
-        "the header \"x\" must be a string, a number or a boolean, not null"
-    );
+    assert_eq!(say(json!({"x": null})), "the header \"x\" must be a string, a number or a boolean, not null");
     assert_eq!(
         say(json!({"Connection": "close"})),
         "the header \"Connection\" cannot be set: it belongs to the connection, not to the message"
@@ -114,16 +99,8 @@ fn errors_are_for_people_and_keep_secrets() {
 fn message_wins_over_queue_wins_over_default() {
     for (queue, message, expected) in [
         (json!(null), json!(null), pairs(&[("content-type", "application/json")])),
-        (
-            json!({"X-A": "q"}),
-            json!(null),
-            pairs(&[("content-type", "application/json"), ("x-a", "q")]),
-        ),
-        (
-            json!(null),
-            json!({"X-A": "m"}),
-            pairs(&[("content-type", "application/json"), ("x-a", "m")]),
-        ),
+        (json!({"X-A": "q"}), json!(null), pairs(&[("content-type", "application/json"), ("x-a", "q")])),
+        (json!(null), json!({"X-A": "m"}), pairs(&[("content-type", "application/json"), ("x-a", "m")])),
         (
             json!({"X-A": "q", "X-B": "q", "Content-Type": "text/plain"}),
             json!({"x-a": "m", "x-c": "m"}),
@@ -142,10 +119,7 @@ fn message_wins_over_queue_wins_over_default() {
 #[test]
 fn numbers_and_booleans_become_text() {
     assert_eq!(
-        merge(
-            json!({"a": 1, "b": -1.5, "c": true, "d": 9_007_199_254_740_993_i64}),
-            json!(null)
-        ),
+        merge(json!({"a": 1, "b": -1.5, "c": true, "d": 9_007_199_254_740_993_i64}), json!(null)),
         pairs(&[
             ("a", "1"),
             ("b", "-1.5"),
@@ -159,10 +133,7 @@ fn numbers_and_booleans_become_text() {
 #[test]
 fn what_was_stored_past_the_checks_cannot_break_the_framing() {
     assert_eq!(
-        merge(
-            json!({"Content-Length": 5, "Transfer-Encoding": "chunked"}),
-            json!({"connection": "close", "x": null})
-        ),
+        merge(json!({"Content-Length": 5, "Transfer-Encoding": "chunked"}), json!({"connection": "close", "x": null})),
         pairs(&[("content-type", "application/json"), ("x", "null")])
     );
 }
