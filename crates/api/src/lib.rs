@@ -82,13 +82,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
 async fn check(pool: &Pool, shards: Option<u16>) -> Result<(), StartError> {
     let mut conn = pool.get().await.map_err(database)?;
     let schema = check_schema(&mut conn).await.map_err(database)?;
-    match shards.filter(|given| *given != schema.shards) {
-        None => Ok(()),
-        Some(given) => {
-            let problem = format!("is {given}, but the database has {} shards: leave it out", schema.shards);
-            Err(ConfigError::new("SHARDS", problem).into())
-        }
-    }
+    Ok(ConfigError::unless_agreed("SHARDS", shards, &schema.shards)?)
 }
 
 fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {

@@ -39,10 +39,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         let mut conn = control.get().await.map_err(|error| StartError::Database(error.to_string()))?;
         check_schema(&mut conn).await.map_err(|error| StartError::Database(error.to_string()))?
     };
-    if let Some(shards) = config.shards.filter(|shards| *shards != schema.shards) {
-        let problem = format!("{shards}, but the database was set up with {}; it cannot be changed", schema.shards);
-        return Err(ConfigError::new("SHARDS", problem).into());
-    }
+    ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
     let health = Health::new();
     // Probes are answered until everything is drained.

@@ -7,6 +7,9 @@
 //! A delivery starts only while the lease is live, only for a shard that is owned, and only after its row was seen
 //! pending, due and unchanged a moment before.
 
+mod feed;
+mod starting;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::rc::Rc;
@@ -15,35 +18,24 @@ use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{Epoch, MessageId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::transition::{ErrorClass, Verdict};
-use posthaste_core::window::{Limits, Start, Windows};
+use posthaste_core::window::{Limits, Windows};
 use posthaste_store::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
 use posthaste_store::outcome::Outcome;
-use posthaste_store::payload::{Payload, Read, payloads};
-use posthaste_store::reading::{self, Facts, Snapshot};
 use posthaste_store::shard::Hold;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use crate::clock::DatabaseClock;
 use crate::config::Config;
-use crate::dispatch::{Dispatcher, TOTAL_TIMEOUT, broken};
+use crate::dispatch::Dispatcher;
 use crate::outcomes;
+use feed::Feed;
 
 /// What one thread holds in memory. A window of 2,000 keys lasts a fifth of a second at 10,000 deliveries a second.
 const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 512 };
 /// How long a change may stay unseen when its notification is lost, or none is sent (the SQL outbox).
 const POLL: Duration = Duration::from_millis(100);
-/// Messages whose payloads are read in one statement.
-const BATCH: usize = 256;
-/// Bodies that are read in one statement.
-const BATCH_BYTES: i64 = 8 * 1024 * 1024;
-/// Queues that one step of discovery reads, a shard.
-const DISCOVERY: i32 = 1_000;
-/// Windows refilled in one statement.
-const REFILLS: usize = 16;
 /// What a held delivery may need beyond its time limit: reading the answer and writing the outcome.
 const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
@@ -136,13 +128,6 @@ struct Worker {
     feed: Option<Feed>,
     poll_at: Instant,
     stopping: bool,
-}
-
-/// The place in the stream of changes that was read up to, on which server.
-struct Feed {
-    snapshot: Snapshot,
-    postmaster_start: Timestamp,
-    clock: DatabaseClock,
 }
 
 /// Whether the loop has more to do at once.
@@ -304,186 +289,6 @@ impl Worker {
         Ok(step)
     }
 
-    /// Opens the windows of every shard that is owned: after the snapshot was taken, so that whatever is committed from
-    /// then on arrives, and whatever was committed before is found by discovery.
-    async fn begin(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
-        let (snapshot, facts) = reading::begin(reader).await?;
-        self.feed =
-            Some(Feed { snapshot, postmaster_start: facts.postmaster_start, clock: DatabaseClock::set(facts.clock) });
-        for shard in self.owned.keys() {
-            self.windows.take(*shard);
-        }
-        Ok(())
-    }
-
-    /// Reads the changes since the last read. False: another server answered, and the process was told.
-    async fn arrivals(&mut self, reader: &mut Connection) -> Result<bool, StoreError> {
-        let Some(feed) = &mut self.feed else { return Ok(true) };
-        let owned: Vec<Shard> = self.owned.keys().copied().collect();
-        let windows = &mut self.windows;
-        let (snapshot, facts) = reading::arrivals(reader, &owned, &feed.snapshot, |row| windows.arrive(row)).await?;
-        let Facts { clock, postmaster_start, in_recovery } = facts;
-        if in_recovery || postmaster_start != feed.postmaster_start {
-            tracing::warn!("another database server answers: taking over anew");
-            let _ = self.report.send(Report::ServerChanged);
-            self.handle(Event::Lost);
-            return Ok(false);
-        }
-        *feed = Feed { snapshot, postmaster_start, clock: DatabaseClock::set(clock) };
-        self.poll_at = Instant::now() + POLL;
-        Ok(true)
-    }
-
-    async fn reread(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
-        if self.reread.is_empty() {
-            return Ok(());
-        }
-        let owned: Vec<Shard> = self.owned.keys().copied().collect();
-        for row in reading::by_id(reader, &self.reread, &owned).await? {
-            self.windows.reread(row);
-        }
-        self.reread.clear();
-        Ok(())
-    }
-
-    async fn discover(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
-        let steps = self.windows.next_discovery(self.owned.len());
-        if steps.is_empty() {
-            return Ok(Step::Idle);
-        }
-        match reading::discover(reader, &steps, DISCOVERY).await {
-            Ok(found) => {
-                for found in found {
-                    self.windows.discovered(found.shard, &found.queues, found.complete);
-                }
-                Ok(Step::More)
-            }
-            Err(error) => {
-                for (shard, _) in steps {
-                    self.windows.discovery_failed(shard);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    async fn refill(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
-        let Some(now) = self.now() else { return Ok(Step::Idle) };
-        let refills = self.windows.next_refills(now, REFILLS);
-        if refills.is_empty() {
-            return Ok(Step::Idle);
-        }
-        match reading::refill(reader, &refills).await {
-            Ok(found) => {
-                for (refill, (rows, exhausted)) in refills.into_iter().zip(found) {
-                    self.windows.refilled(refill, &rows, exhausted);
-                }
-                Ok(Step::More)
-            }
-            Err(error) => {
-                for refill in refills {
-                    self.windows.refill_failed(refill);
-                }
-                Err(error)
-            }
-        }
-    }
-
-    /// Starts what is due and may start. More: there may be more of it.
-    async fn start(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
-        let Some(now) = self.now() else { return Ok(Step::Idle) };
-        let starts = self.windows.start(now, BATCH);
-        if starts.is_empty() {
-            return Ok(Step::Idle);
-        }
-        let step = if starts.len() == BATCH { Step::More } else { Step::Idle };
-        let (cancelled, to_send): (Vec<Start>, Vec<Start>) = starts.into_iter().partition(|start| start.cancelled);
-        for start in cancelled {
-            self.drop_cancelled(start, now);
-        }
-        if to_send.is_empty() {
-            return Ok(step);
-        }
-        let found = match payloads(reader, &to_send, BATCH_BYTES).await {
-            Ok(found) => found,
-            Err(error) => {
-                self.put_back(&to_send);
-                return Err(error);
-            }
-        };
-        // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
-        if !self.is_live() {
-            self.put_back(&to_send);
-            return Ok(Step::Idle);
-        }
-        let mut missing: HashMap<MessageId, i32> = to_send.iter().map(|start| (start.id, start.attempt)).collect();
-        for read in found {
-            match read {
-                Read::Send(payload) => {
-                    missing.remove(&payload.id);
-                    self.deliver(*payload);
-                }
-                Read::Postponed(row) => {
-                    missing.remove(&row.id);
-                    self.windows.forget(row.id, row.attempt);
-                    self.windows.reread(row);
-                }
-            }
-        }
-        for (id, attempt) in missing {
-            self.windows.forget(id, attempt);
-            self.reread.push(id);
-        }
-        Ok(if self.reread.is_empty() { step } else { Step::More })
-    }
-
-    fn put_back(&mut self, starts: &[Start]) {
-        for start in starts {
-            self.windows.forget(start.id, start.attempt);
-            self.reread.push(start.id);
-        }
-    }
-
-    fn deliver(&mut self, payload: Payload) {
-        let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
-        let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
-        let clock = feed.clock;
-        let deadline = Instant::now() + TOTAL_TIMEOUT;
-        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, deadline });
-        let dispatcher = Rc::clone(&self.dispatcher);
-        let unfinished = Unfinished { broken: Some(broken(&payload, epoch, clock)), finished: self.finished.clone() };
-        let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
-        actix_rt::spawn(async move {
-            // The process may have been frozen between the decision and this moment.
-            if !lease.is_live() {
-                unfinished.never_started();
-                let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
-                return;
-            }
-            let outcome = dispatcher.deliver(payload, epoch, clock).await;
-            unfinished.finish(outcome);
-        });
-    }
-
-    fn drop_cancelled(&mut self, start: Start, now: Timestamp) {
-        let Some(&epoch) = self.owned.get(&start.shard) else { return };
-        self.running.insert(start.id, Running { attempt: start.attempt, epoch, deadline: Instant::now() });
-        let _ = self.finished.send(Outcome {
-            id: start.id,
-            attempt: start.attempt,
-            shard: start.shard,
-            epoch,
-            verdict: Verdict::Cancelled,
-            started_at: now,
-            finished_at: now,
-            status: None,
-            error_class: Some(ErrorClass::Cancelled),
-            error: None,
-            response_headers: None,
-            response_body: None,
-        });
-    }
-
     fn is_live(&self) -> bool {
         self.lease.as_ref().is_some_and(Lease::is_live)
     }
@@ -514,35 +319,6 @@ impl Worker {
     async fn wait_at_most(&mut self, pause: Duration) {
         if let Ok(Some(event)) = tokio::time::timeout(pause, self.inbox.recv()).await {
             self.handle(event);
-        }
-    }
-}
-
-/// Makes sure that a delivery that was started ends in an outcome, also when its task panics: a message without one would
-/// stay in flight for ever.
-struct Unfinished {
-    /// What is reported if nothing else is.
-    broken: Option<Outcome>,
-    finished: mpsc::UnboundedSender<Outcome>,
-}
-
-impl Unfinished {
-    fn finish(mut self, outcome: Outcome) {
-        self.broken = None;
-        let _ = self.finished.send(outcome);
-    }
-
-    /// There is nothing to report: no request was made.
-    fn never_started(mut self) {
-        self.broken = None;
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(outcome) = self.broken.take() {
-            tracing::error!(message = outcome.id.0, "a delivery broke off");
-            let _ = self.finished.send(outcome);
         }
     }
 }

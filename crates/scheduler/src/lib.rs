@@ -34,10 +34,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let mut conn = connect(&url, Purpose::Pool).await.map_err(database)?;
     let schema = check_schema(&mut conn).await.map_err(database)?;
     drop(conn);
-    if let Some(given) = config.shards.filter(|given| *given != schema.shards) {
-        let problem = format!("is {given}, but the database has {} shards: leave it out", schema.shards);
-        return Err(ConfigError::new("SHARDS", problem).into());
-    }
+    ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
     let health = Health::new();
     // Probes are answered until everything is done.

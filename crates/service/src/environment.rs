@@ -139,6 +139,23 @@ impl ConfigError {
         ConfigError(vec![Fault { variable: variable.to_owned(), problem: problem.into() }])
     }
 
+    /// Refuses a setting that contradicts what the database was set up with; one that is not given agrees.
+    ///
+    /// # Errors
+    /// The fault.
+    pub fn unless_agreed<T: PartialEq + fmt::Display>(
+        variable: &str,
+        given: Option<T>,
+        database: &T,
+    ) -> Result<(), ConfigError> {
+        match given {
+            Some(given) if given != *database => {
+                Err(ConfigError::new(variable, format!("is {given}, but the database has {database}: leave it out")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// In the order in which they were found.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {

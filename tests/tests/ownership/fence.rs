@@ -1,5 +1,6 @@
 //! Which outcomes count: those of the attempt that is due, by the shard's owner or by one that was given a hold.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -34,12 +35,21 @@ impl Scene {
 
     /// Stores a message, takes its shard over, and answers an outcome of its first attempt as its owner would write it.
     async fn owned(&mut self, queue: i64, verdict: Verdict) -> Outcome {
-        let id = self.outbox.enqueue(queue, "x").await;
-        let shard =
-            self.outbox.number(&format!("SELECT shard::bigint FROM posthaste.pending WHERE message_id = {id}")).await;
-        let shard = Shard(i32::try_from(shard).unwrap());
-        let epoch = self.take_over(shard).await;
-        outcome(MessageId(id), shard, epoch, verdict, self.now)
+        let owned = self.owned_many(queue, 1).await.remove(0);
+        outcome(owned.id, owned.shard, owned.epoch, verdict, self.now)
+    }
+
+    /// The same of several, which are delivered.
+    async fn owned_many(&mut self, queue: i64, count: i32) -> Vec<Outcome> {
+        let ids = self.outbox.enqueue_many(queue, count).await;
+        let mut shards = Vec::new();
+        for id in &ids {
+            let sql = format!("SELECT shard::bigint FROM posthaste.pending WHERE message_id = {id}");
+            shards.push(Shard(i32::try_from(self.outbox.number(&sql).await).unwrap()));
+        }
+        let epochs: HashMap<Shard, Epoch> = take_over(&mut self.owner, &shards).await.unwrap().into_iter().collect();
+        let owned = ids.into_iter().zip(shards);
+        owned.map(|(id, shard)| outcome(MessageId(id), shard, epochs[&shard], Verdict::Delivered, self.now)).collect()
     }
 
     async fn take_over(&mut self, shard: Shard) -> Epoch {
@@ -57,8 +67,14 @@ impl Scene {
     }
 }
 
+/// With what the verdict must have to be written.
 fn outcome(id: MessageId, shard: Shard, epoch: Epoch, verdict: Verdict, now: Timestamp) -> Outcome {
-    let delivered = verdict == Verdict::Delivered;
+    let (status, error_class) = match verdict {
+        Verdict::Delivered => (Some(200), None),
+        Verdict::Retried { .. } | Verdict::Failed => (Some(500), Some(ErrorClass::Status)),
+        Verdict::Cancelled => (None, Some(ErrorClass::Cancelled)),
+        Verdict::Expired => (None, Some(ErrorClass::Expired)),
+    };
     Outcome {
         id,
         attempt: 0,
@@ -67,8 +83,8 @@ fn outcome(id: MessageId, shard: Shard, epoch: Epoch, verdict: Verdict, now: Tim
         verdict,
         started_at: now,
         finished_at: now,
-        status: Some(if delivered { 200 } else { 500 }),
-        error_class: (!delivered).then_some(ErrorClass::Status),
+        status,
+        error_class,
         error: None,
         response_headers: None,
         response_body: None,
@@ -110,12 +126,7 @@ async fn the_outcome_of_a_former_owner_is_refused() {
     let mut scene = Scene::new().await;
     let queue = scene.outbox.queue("http://127.0.0.1:1/", &[]).await;
     for verdict in [Verdict::Delivered, RETRIED, Verdict::Failed, Verdict::Cancelled, Verdict::Expired] {
-        let stale = Outcome { status: None, error_class: Some(ErrorClass::Reset), ..scene.owned(queue, verdict).await };
-        let stale = if verdict == Verdict::Delivered {
-            Outcome { status: Some(200), error_class: None, ..stale }
-        } else {
-            stale
-        };
+        let stale = scene.owned(queue, verdict).await;
         let epoch = scene.take_over(stale.shard).await;
         assert!(epoch.0 > stale.epoch.0);
 
@@ -204,21 +215,11 @@ async fn of_outcomes_written_at_once_only_one_counts() {
     for round in 0..20 {
         // Ten messages, each with another verdict from each writer, in another order.
         let verdicts = [Verdict::Failed, RETRIED, Verdict::Delivered, Verdict::Failed];
-        let mut outcomes = Vec::new();
-        for _ in 0..10 {
-            outcomes.push(scene.owned(queue, Verdict::Failed).await);
-        }
-        // Each took its shard over anew: the last epoch of each counts.
-        for index in 0..outcomes.len() {
-            let epoch = outcomes.iter().filter(|of| of.shard == outcomes[index].shard).map(|of| of.epoch.0).max();
-            outcomes[index].epoch = Epoch(epoch.unwrap());
-        }
+        let outcomes = scene.owned_many(queue, 10).await;
         let before = scene.messages().await;
         let writing = writers.iter_mut().zip(verdicts).enumerate().map(|(number, (writer, verdict))| {
-            let mut mine: Vec<Outcome> = outcomes
-                .iter()
-                .map(|of| Outcome { epoch: of.epoch, ..outcome(of.id, of.shard, of.epoch, verdict, of.started_at) })
-                .collect();
+            let mut mine: Vec<Outcome> =
+                outcomes.iter().map(|of| outcome(of.id, of.shard, of.epoch, verdict, of.started_at)).collect();
             mine.rotate_left(number * 3);
             async move { record(writer, &mine.iter().collect::<Vec<_>>(), "test").await.unwrap() }
         });

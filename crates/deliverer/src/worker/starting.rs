@@ -1,0 +1,149 @@
+//! Starting what is due: the last check against the database, and a task per delivery.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Instant;
+
+use posthaste_core::ids::MessageId;
+use posthaste_core::time::Timestamp;
+use posthaste_core::transition::{ErrorClass, Verdict};
+use posthaste_core::window::Start;
+use posthaste_store::Connection;
+use posthaste_store::error::StoreError;
+use posthaste_store::outcome::Outcome;
+use posthaste_store::payload::{Payload, Read, payloads};
+use tokio::sync::mpsc;
+
+use super::{Event, Running, Step, Worker};
+use crate::dispatch::{TOTAL_TIMEOUT, broken};
+
+/// Messages whose payloads are read in one statement.
+const BATCH: usize = 256;
+/// Bodies that are read in one statement.
+const BATCH_BYTES: i64 = 8 * 1024 * 1024;
+
+impl Worker {
+    /// Starts what is due and may start. More: there may be more of it.
+    pub(super) async fn start(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
+        let Some(now) = self.now() else { return Ok(Step::Idle) };
+        let starts = self.windows.start(now, BATCH);
+        if starts.is_empty() {
+            return Ok(Step::Idle);
+        }
+        let step = if starts.len() == BATCH { Step::More } else { Step::Idle };
+        let (cancelled, to_send): (Vec<Start>, Vec<Start>) = starts.into_iter().partition(|start| start.cancelled);
+        for start in cancelled {
+            self.drop_cancelled(start, now);
+        }
+        if to_send.is_empty() {
+            return Ok(step);
+        }
+        let found = match payloads(reader, &to_send, BATCH_BYTES).await {
+            Ok(found) => found,
+            Err(error) => {
+                self.put_back(&to_send);
+                return Err(error);
+            }
+        };
+        // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
+        if !self.is_live() {
+            self.put_back(&to_send);
+            return Ok(Step::Idle);
+        }
+        let mut missing: HashMap<MessageId, i32> = to_send.iter().map(|start| (start.id, start.attempt)).collect();
+        for read in found {
+            match read {
+                Read::Send(payload) => {
+                    missing.remove(&payload.id);
+                    self.deliver(*payload);
+                }
+                Read::Postponed(row) => {
+                    missing.remove(&row.id);
+                    self.windows.forget(row.id, row.attempt);
+                    self.windows.reread(row);
+                }
+            }
+        }
+        for (id, attempt) in missing {
+            self.windows.forget(id, attempt);
+            self.reread.push(id);
+        }
+        Ok(if self.reread.is_empty() { step } else { Step::More })
+    }
+
+    fn put_back(&mut self, starts: &[Start]) {
+        for start in starts {
+            self.windows.forget(start.id, start.attempt);
+            self.reread.push(start.id);
+        }
+    }
+
+    fn deliver(&mut self, payload: Payload) {
+        let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
+        let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
+        let clock = feed.clock;
+        let deadline = Instant::now() + TOTAL_TIMEOUT;
+        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, deadline });
+        let dispatcher = Rc::clone(&self.dispatcher);
+        let unfinished = Unfinished { broken: Some(broken(&payload, epoch, clock)), finished: self.finished.clone() };
+        let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
+        actix_rt::spawn(async move {
+            // The process may have been frozen between the decision and this moment.
+            if !lease.is_live() {
+                unfinished.never_started();
+                let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
+                return;
+            }
+            let outcome = dispatcher.deliver(payload, epoch, clock).await;
+            unfinished.finish(outcome);
+        });
+    }
+
+    fn drop_cancelled(&mut self, start: Start, now: Timestamp) {
+        let Some(&epoch) = self.owned.get(&start.shard) else { return };
+        self.running.insert(start.id, Running { attempt: start.attempt, epoch, deadline: Instant::now() });
+        let _ = self.finished.send(Outcome {
+            id: start.id,
+            attempt: start.attempt,
+            shard: start.shard,
+            epoch,
+            verdict: Verdict::Cancelled,
+            started_at: now,
+            finished_at: now,
+            status: None,
+            error_class: Some(ErrorClass::Cancelled),
+            error: None,
+            response_headers: None,
+            response_body: None,
+        });
+    }
+}
+
+/// Makes sure that a delivery that was started ends in an outcome, also when its task panics: a message without one would
+/// stay in flight for ever.
+struct Unfinished {
+    /// What is reported if nothing else is.
+    broken: Option<Outcome>,
+    finished: mpsc::UnboundedSender<Outcome>,
+}
+
+impl Unfinished {
+    fn finish(mut self, outcome: Outcome) {
+        self.broken = None;
+        let _ = self.finished.send(outcome);
+    }
+
+    /// There is nothing to report: no request was made.
+    fn never_started(mut self) {
+        self.broken = None;
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.broken.take() {
+            tracing::error!(message = outcome.id.0, "a delivery broke off");
+            let _ = self.finished.send(outcome);
+        }
+    }
+}
