@@ -215,9 +215,11 @@ CREATE TABLE posthaste.partitions (
 
 -- Makes partitions until `ahead` whole ones of `size` ids lie beyond the newest id. Idempotent, and safe to call from
 -- anywhere: a caller that comes second waits, then finds them made. Tables are made plain and then attached, which does
--- not lock readers or writers out of the parent. Returns how many ranges it made.
+-- not lock readers or writers out of the parent. Returns how many ranges it made. Runs with the rights of the schema's owner,
+-- because `enqueue` may need it in the name of a role that may only insert; so its arguments are bounded.
 CREATE FUNCTION posthaste.ensure_partitions(ahead integer DEFAULT 2, size bigint DEFAULT 4000000)
-    RETURNS integer LANGUAGE plpgsql
+    RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path = pg_catalog, pg_temp
     SET lock_timeout = '5s'
 AS $$
 DECLARE
@@ -226,8 +228,9 @@ DECLARE
     made integer := 0;
     suffix text;
 BEGIN
-    IF ahead < 1 OR size < 1 THEN
-        RAISE EXCEPTION 'posthaste: ensure_partitions takes ahead >= 1 and size >= 1' USING ERRCODE = '22023';
+    IF ahead NOT BETWEEN 1 AND 16 OR size NOT BETWEEN 100000 AND 100000000 THEN
+        RAISE EXCEPTION 'posthaste: ensure_partitions takes ahead of 1 to 16 and size of 100000 to 100000000'
+            USING ERRCODE = '22023';
     END IF;
     LOCK TABLE posthaste.partitions IN SHARE ROW EXCLUSIVE MODE;
     SELECT last_value INTO newest FROM posthaste.message_ids;

@@ -209,10 +209,10 @@ impl fmt::Display for ApiError {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
             }
             ApiError::LimitNegative(limit) => {
-                write!(f, "Param limit={limit} not allowed. It must be a not negative value.")
+                write!(f, "Param limit={limit} not allowed. It must not be negative.")
             }
             ApiError::OffsetNegative(offset) => {
-                write!(f, "Param offset={offset} not allowed. It must be not negative value.")
+                write!(f, "Param offset={offset} not allowed. It must not be negative.")
             }
             ApiError::Unauthorized | ApiError::Forbidden => f.write_str("operation not allowed"),
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),

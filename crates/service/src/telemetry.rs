@@ -73,7 +73,8 @@ fn bounded(filter: &str) -> String {
     let quiet = CHATTY.map(|library| format!("{library}=warn")).join(",");
     match filter {
         "off" | "error" => filter.to_owned(),
-        _ => format!("{quiet},{filter},{limited}"),
+        // Whoever sends malformed HTTP would be logged as an error of ours.
+        _ => format!("{quiet},{filter},{limited},actix_http::h1::dispatcher=off"),
     }
 }
 

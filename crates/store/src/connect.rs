@@ -66,7 +66,10 @@ impl Purpose {
         };
         match self {
             Purpose::Pool => format!("{ENGLISH}{}SET jit = off; SET synchronous_commit = on;", limits("30s")),
-            Purpose::Reading => format!("{ENGLISH}{}{BY_INDEX}SET plan_cache_mode = force_custom_plan;", limits("30s")),
+            Purpose::Reading => format!(
+                "{ENGLISH}{}{BY_INDEX}SET enable_sort = off; SET plan_cache_mode = force_custom_plan;",
+                limits("30s")
+            ),
             Purpose::Writing => format!(
                 "{ENGLISH}{}{BY_INDEX}SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on;",
                 limits("30s")

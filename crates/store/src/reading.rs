@@ -77,19 +77,32 @@ pub(crate) fn row((id, queue, shard, due, attempt, held_until, cancelled): RowTu
 
 statement! {
     /// The first row is the facts, dressed as a row; it alone has a snapshot.
+    ///
+    /// Nobody needs the order by `xid`: it leaves the planner, which may not sort, with one index. By its statistics, which
+    /// may be those of the moment when the table was last empty, another would do as well, and would read the whole
+    /// backlog. For the same reason it is `>= AND <=`: an equality would make the order void.
     struct Arrivals { owned: Vec<i32> => Array<Integer>, xmax: String => Text, in_progress: Vec<String> => Array<Text> }
     row (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool, Nullable<Text>)
     "SELECT 0::bigint, 0::bigint, 0, clock_timestamp(), 0, pg_postmaster_start_time(), pg_is_in_recovery(),
             pg_current_snapshot()::text
      UNION ALL
      SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, NULL
-       FROM posthaste.pending p
-      WHERE p.shard = ANY ({owned}) AND p.xid >= {xmax}::xid8 AND p.xid < pg_snapshot_xmax(pg_current_snapshot())
+       FROM unnest({owned}) AS s(shard)
+      CROSS JOIN LATERAL (
+            SELECT p.* FROM posthaste.pending p
+             WHERE p.shard = s.shard AND p.xid >= {xmax}::xid8 AND p.xid < pg_snapshot_xmax(pg_current_snapshot())
+             ORDER BY p.xid
+      ) AS p
      UNION ALL
      SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, NULL
-       FROM posthaste.pending p
-      WHERE p.shard = ANY ({owned}) AND p.xid = ANY ({in_progress}::xid8[])
-        AND p.xid < pg_snapshot_xmax(pg_current_snapshot())"
+       FROM unnest({in_progress}::xid8[]) AS x(xid)
+      CROSS JOIN unnest({owned}) AS s(shard)
+      CROSS JOIN LATERAL (
+            SELECT p.* FROM posthaste.pending p
+             WHERE p.shard = s.shard AND p.xid >= x.xid AND p.xid <= x.xid
+               AND p.xid < pg_snapshot_xmax(pg_current_snapshot())
+             ORDER BY p.xid
+      ) AS p"
 }
 
 /// Passes every change of the `owned` shards since `since` to `each`, row by row (one transaction may have inserted a

@@ -57,16 +57,16 @@ impl Scene {
     }
 
     /// Fills `pending` with rows of one queue that are due tomorrow, spread over 8 shards as usual.
-    async fn grow(&self, queue: i64) {
+    async fn grow(&self, queue: i64, from: i64, to: i64) {
         let began = Instant::now();
         self.outbox
             .execute(&format!(
                 "INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
                  SELECT i, {queue}, posthaste.shard_of({queue}, i, NULL, 8), now() + interval '1 day' + i * interval '1 ms'
-                   FROM generate_series(5000001, 5000000 + {MILLION}) AS i"
+                   FROM generate_series(5000001 + {from}, 5000000 + {to}) AS i"
             ))
             .await;
-        println!("a million rows in {:?}", began.elapsed());
+        println!("{} rows in {:?}", to - from, began.elapsed());
     }
 
     /// One round of everything that a deliverer does, on five new messages of `queue`.
@@ -211,7 +211,16 @@ async fn prepared_on_an_empty_table_statements_stay_by_index_when_it_has_a_milli
         scene.round(queue).await;
     }
 
-    scene.grow(queue).await;
+    scene.grow(queue, 0, MILLION / 4).await;
+    scene.round(queue).await;
+    // A backlog was worked off and the table vacuumed, which does not make it smaller; then comes another. By its
+    // statistics it is empty, whatever its size.
+    scene.outbox.execute("DELETE FROM posthaste.pending").await;
+    scene.outbox.execute("VACUUM ANALYZE posthaste.pending").await;
+    scene.grow(queue, 0, MILLION / 4).await;
+    scene.round(queue).await;
+
+    scene.grow(queue, MILLION / 4, MILLION).await;
     scene.round(queue).await;
     scene.outbox.execute("ANALYZE").await;
     scene.round(queue).await;
@@ -317,7 +326,7 @@ async fn a_hundred_thousand_queues_are_found_by_as_many_looks() {
     // And read, sixteen at a time.
     let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100 });
     windows.take(Shard(7));
-    windows.discovered(Shard(7), &[QueueId(1)], false);
+    assert_eq!(windows.next_discovery(1), [(Shard(7), None)]);
     let sixteen: Vec<QueueId> =
         reading::discover(&mut scene.reader, &[(Shard(7), None)], 16).await.unwrap().remove(0).queues;
     scene.plan("RECURSIVE").await;
@@ -325,7 +334,8 @@ async fn a_hundred_thousand_queues_are_found_by_as_many_looks() {
     let refills = windows.next_refills(Timestamp::MAX, 16);
     let brought = reading::refill(&mut scene.reader, &refills).await.unwrap();
     let count: usize = brought.iter().map(|(rows, _)| rows.len()).sum();
-    assert!(count >= 15 && brought.iter().all(|(_, exhausted)| *exhausted));
+    assert_eq!(count, 16);
+    assert!(brought.iter().all(|(rows, exhausted)| rows.len() == 1 && *exhausted));
     let (met, _, indexes) = scene.plan("after_due").await.of("pending");
     assert_eq!((met, indexes), (float(count), vec!["pending_reading_order".to_owned()]));
 }

@@ -146,8 +146,8 @@ mod tests {
         assert_eq!(read("limit=0&offset=7"), Ok(Paging(Page { limit: 0, offset: 7 })));
         assert_eq!(read("limit=100"), Ok(Paging(Page { limit: 100, offset: 0 })));
         assert_eq!(problem::<Paging>("limit=101"), "Param limit=101 not allowed. Max accepted value 100.");
-        assert_eq!(problem::<Paging>("limit=-1"), "Param limit=-1 not allowed. It must be a not negative value.");
-        assert_eq!(problem::<Paging>("offset=-1"), "Param offset=-1 not allowed. It must be not negative value.");
+        assert_eq!(problem::<Paging>("limit=-1"), "Param limit=-1 not allowed. It must not be negative.");
+        assert_eq!(problem::<Paging>("offset=-1"), "Param offset=-1 not allowed. It must not be negative.");
         for query in ["limit=x", "limit=", "limit=1.5", "limit=%2B1", "limit"] {
             assert_eq!(problem::<Paging>(query), "querystring/limit must be integer", "{query}");
         }
