@@ -8,6 +8,9 @@ use crate::ledger::Ledger;
 /// How many deliveries one worker thread has in flight at most.
 pub const SLOTS: usize = 512;
 
+/// How many of one queue, while it is the only one: it leaves as much free as it takes.
+pub const SLOTS_OF_ONE_QUEUE: usize = SLOTS / 2;
+
 /// What was sent before the moment may be read by the receiver a little after it, on a busy machine.
 const READ_WITHIN: Duration = Duration::from_secs(1);
 
@@ -26,14 +29,14 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A deliverer with one worker thread dies or freezes now.
-    pub fn of_process(pid: u32) -> Self {
-        Self { at: Instant::now(), process: Some(pid), in_flight: SLOTS }
+    /// A deliverer with at most this much in flight dies or freezes now.
+    pub fn of_process(pid: u32, in_flight: usize) -> Self {
+        Self { at: Instant::now(), process: Some(pid), in_flight }
     }
 
-    /// Something that `deliverers` depend on breaks now.
-    pub fn of_all(deliverers: usize) -> Self {
-        Self { at: Instant::now(), process: None, in_flight: deliverers * SLOTS }
+    /// Something that deliverers depend on, which have at most this much in flight together, breaks now.
+    pub fn of_all(in_flight: usize) -> Self {
+        Self { at: Instant::now(), process: None, in_flight }
     }
 
     fn explains(&self, first_arrival: Instant) -> bool {

@@ -18,7 +18,7 @@ use futures_util::future::join_all;
 use posthaste_tests::client::Api;
 use posthaste_tests::cluster::Cluster;
 use posthaste_tests::database::Database;
-use posthaste_tests::fault::{Fault, check_repetitions};
+use posthaste_tests::fault::{Fault, SLOTS, check_repetitions};
 use posthaste_tests::ledger::Ledger;
 use posthaste_tests::process::Launch;
 use posthaste_tests::ticks::check_each_second;
@@ -45,7 +45,7 @@ async fn every_message_and_every_tick_arrives_while_processes_are_killed() {
     let _standby = Launch::scheduler(&database).start().await;
     let (mut killed, _) = cluster.start_deliverer(Launch::deliverer(&database)).await;
     let _second = cluster.start_deliverer(Launch::deliverer(&database)).await;
-    let _third = cluster.start_deliverer(Launch::deliverer(&database)).await;
+    let _third = cluster.start_deliverer(Launch::deliverer(&database).env("WORKERS", "2")).await;
     cluster.wait_until_shared(LONG, 3).await;
 
     let clients = [apis[0].api(), apis[1].api()];
@@ -63,7 +63,7 @@ async fn every_message_and_every_tick_arrives_while_processes_are_killed() {
     let breaking = async {
         ledger.wait_for(LONG, MESSAGES / 8).await;
         wait::eventually(LONG, "much is in flight", async || ledger.open() >= 10).await;
-        let fault = Fault::of_process(killed.pid());
+        let fault = Fault::of_process(killed.pid(), SLOTS);
         killed.sigkill().await;
         cluster.wait_until_shared(LONG, 2).await;
         let taken = fault.at.elapsed();

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use posthaste_tests::cluster::{Cluster, made_by};
 use posthaste_tests::database::Database;
-use posthaste_tests::fault::{Fault, check_repetitions};
+use posthaste_tests::fault::{Fault, SLOTS_OF_ONE_QUEUE, check_repetitions};
 use posthaste_tests::ledger::{Ledger, message_of};
 use posthaste_tests::process::Launch;
 use posthaste_tests::receiver::Answer;
@@ -180,7 +180,7 @@ async fn a_killed_deliverer_is_replaced_at_once() {
 
     let messages = cluster.enqueue(queue, 4000).await;
     wait_until_much_is_in_flight(&ledger).await;
-    let fault = Fault::of_process(killed.pid());
+    let fault = Fault::of_process(killed.pid(), SLOTS_OF_ONE_QUEUE);
     killed.sigkill().await;
     cluster.wait_until_owner(LONG, heir).await;
     let taken = fault.at.elapsed();
@@ -206,8 +206,9 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
 
     // So much that the frozen one has a full window in memory, and that there is work left when it thaws.
     let messages = cluster.enqueue(queue, 16_000).await;
+    // Not all that is in flight has arrived: some deliveries are caught while they connect.
     wait_until_much_is_in_flight(&ledger).await;
-    let fault = Fault::of_process(frozen.pid());
+    let fault = Fault::of_process(frozen.pid(), SLOTS_OF_ONE_QUEUE);
     frozen.sigstop();
     cluster.wait_until_owner(LONG, heir).await;
     let taken = fault.at.elapsed();

@@ -6,12 +6,14 @@
 
 mod answer;
 mod connect;
+mod permit;
 
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_http::body::None as NoBody;
+use awc::error::SendRequestError;
 use awc::http::Method;
 use awc::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use awc::{Client, ClientRequest};
@@ -25,6 +27,8 @@ use posthaste_store::payload::{Payload, Target};
 
 use crate::clock::DatabaseClock;
 use answer::Answer;
+use permit::Guarded;
+pub(crate) use permit::{NotSent, Permit};
 
 /// From the start of a delivery to the last byte of the answer's head. Beyond it the attempt has failed.
 pub(crate) const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -65,30 +69,54 @@ impl Dispatcher {
     }
 
     /// Sends `payload` and says what came of it. Ends within [`TOTAL_TIMEOUT`] and the bounds of [`answer`].
-    pub(crate) async fn deliver(&self, payload: Payload, epoch: Epoch, clock: DatabaseClock) -> Outcome {
+    ///
+    /// # Errors
+    /// `permit` was gone before the request was sent; see [`permit`] for a GET or HEAD without a body.
+    pub(crate) async fn deliver(
+        &self,
+        payload: Payload,
+        epoch: Epoch,
+        clock: DatabaseClock,
+        permit: &Permit,
+    ) -> Result<Outcome, NotSent> {
+        if !permit.stands() {
+            return Err(NotSent);
+        }
         let started_at = clock.now();
         let began = Instant::now();
         let answer = match &payload.target {
-            Some(target) => self.send(&payload, target).await,
+            Some(target) if target.policy.is_too_old(payload.age) => {
+                Err(Failure(ErrorClass::Expired, "the message was too old to be tried".to_owned()))
+            }
+            Some(target) => self.send(&payload, target, permit).await?,
             None => Err(Failure(ErrorClass::QueueDeleted, "the queue was deleted".to_owned())),
         };
         let finished_at = started_at.saturating_add(began.elapsed());
-        outcome(&payload, epoch, answer, started_at, finished_at)
+        Ok(outcome(&payload, epoch, answer, started_at, finished_at))
     }
 
-    async fn send(&self, payload: &Payload, target: &Target) -> Result<Answer, Failure> {
-        let request = self.request(payload, target)?;
-        let body = payload.body.clone().unwrap_or_default();
+    async fn send(
+        &self,
+        payload: &Payload,
+        target: &Target,
+        permit: &Permit,
+    ) -> Result<Result<Answer, Failure>, NotSent> {
+        let request = match self.request(payload, target) {
+            Ok(request) => request,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let body = Guarded::new(payload.body.clone().unwrap_or_default(), permit);
         // GET and HEAD without a body announce none; the others say that it is empty (RFC 9110 §8.6).
         let bare = payload.body.is_none() && matches!(target.method.as_str(), "GET" | "HEAD");
         let sent = tokio::time::timeout(TOTAL_TIMEOUT, async {
             if bare { request.send_body(NoBody::new()).await } else { request.send_body(body).await }
         });
-        match sent.await {
+        Ok(match sent.await {
             Ok(Ok(response)) => Ok(Answer::read(response).await),
+            Ok(Err(SendRequestError::Body(error))) if error.is::<NotSent>() => return Err(NotSent),
             Ok(Err(error)) => Err(connect::classify(error)),
             Err(_) => Err(Failure(ErrorClass::TotalTimeout, timed_out())),
-        }
+        })
     }
 
     fn request(&self, payload: &Payload, target: &Target) -> Result<ClientRequest, Failure> {

@@ -33,8 +33,9 @@ pub use config::Config;
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
 pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
     // Takeovers and holds; two, so that a slow one does not stand in the way of the other.
-    let control =
-        pool(&config.database_url, 2, Purpose::Pool).await.map_err(|error| StartError::Database(error.to_string()))?;
+    let control = pool(&config.database_url, 2, Purpose::Writing)
+        .await
+        .map_err(|error| StartError::Database(error.to_string()))?;
     let schema = {
         let mut conn = control.get().await.map_err(|error| StartError::Database(error.to_string()))?;
         check_schema(&mut conn).await.map_err(|error| StartError::Database(error.to_string()))?

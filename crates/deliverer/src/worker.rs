@@ -28,7 +28,7 @@ use posthaste_store::shard::Hold;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
-use crate::dispatch::Dispatcher;
+use crate::dispatch::{Dispatcher, Permit};
 use crate::outcomes;
 use feed::Feed;
 
@@ -104,7 +104,7 @@ pub(crate) fn spawn_all(config: &Arc<Config>) -> io::Result<(mpsc::UnboundedRece
 struct Running {
     attempt: i32,
     epoch: Epoch,
-    deadline: Instant,
+    permit: Permit,
 }
 
 struct Worker {
@@ -243,12 +243,13 @@ impl Worker {
             .into_iter()
             .filter_map(|(id, attempt)| {
                 let running = self.running.get(&id).filter(|running| running.attempt == attempt)?;
+                running.permit.hold();
                 Some(Hold {
                     id,
                     attempt,
                     shard,
                     epoch: running.epoch,
-                    remaining: running.deadline.saturating_duration_since(now) + HOLD_MARGIN,
+                    remaining: running.permit.deadline().saturating_duration_since(now) + HOLD_MARGIN,
                 })
             })
             .collect()

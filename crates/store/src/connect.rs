@@ -39,11 +39,11 @@ pub enum Purpose {
     /// Pools: requests of the API, duties of the scheduler. The planner decides freely; commits wait for the disk whatever
     /// the role's default says, as a success answered by the API promises.
     Pool,
-    /// The deliverer's arrivals, refills and payloads. Each of its statements has one good plan, by index; a plan that was
-    /// made on a small or empty table, or from stale statistics, must not become another.
+    /// The deliverer's arrivals, refills and payloads. Each of its statements has one good plan, along an index, and these
+    /// settings leave the planner no other. So it plans once: what it could learn from values and statistics is nothing, for
+    /// the statistics of a table whose rows live for milliseconds are always wrong, and planning costs as much as running.
     Reading,
-    /// The deliverer's outcomes. As `Reading`, but with its one statement planned once: it finds rows by primary keys only,
-    /// and planning it costs as much as running it. Commits wait for the disk whatever the role's default says.
+    /// The deliverer's outcomes. As `Reading`; commits wait for the disk whatever the role's default says.
     Writing,
     /// Migrations: statements may take their time, locks may not.
     Migrating,
@@ -55,9 +55,9 @@ impl Purpose {
         /// The message texts that `error` knows. Only a superuser, or a role with the right to, may choose.
         const ENGLISH: &str = "DO $$ BEGIN PERFORM set_config('lc_messages', 'C', false); \
              EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; ";
-        const BY_INDEX: &str = "SET jit = off; SET enable_seqscan = off; \
-             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_bitmapscan = off; \
-             SET max_parallel_workers_per_gather = 0; ";
+        const BY_INDEX: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
+             SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
+             SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan; ";
         let limits = |statement: &str| {
             format!(
                 "SET statement_timeout = '{statement}'; SET lock_timeout = '10s'; \
@@ -66,14 +66,8 @@ impl Purpose {
         };
         match self {
             Purpose::Pool => format!("{ENGLISH}{}SET jit = off; SET synchronous_commit = on;", limits("30s")),
-            Purpose::Reading => format!(
-                "{ENGLISH}{}{BY_INDEX}SET enable_sort = off; SET plan_cache_mode = force_custom_plan;",
-                limits("30s")
-            ),
-            Purpose::Writing => format!(
-                "{ENGLISH}{}{BY_INDEX}SET plan_cache_mode = force_generic_plan; SET synchronous_commit = on;",
-                limits("30s")
-            ),
+            Purpose::Reading => format!("{ENGLISH}{}{BY_INDEX}", limits("30s")),
+            Purpose::Writing => format!("{ENGLISH}{}{BY_INDEX}SET synchronous_commit = on;", limits("30s")),
             Purpose::Migrating => format!("{ENGLISH}{}", limits("0")),
         }
     }

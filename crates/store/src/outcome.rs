@@ -49,6 +49,8 @@ pub struct Recorded {
 }
 
 statement! {
+    /// Rows are looked up one by one and changed by a list of ids, never joined: where the planner believes `pending` to be
+    /// empty, a join may begin with the whole of it (see [`crate::reading`]). They are locked in the order of their ids.
     struct Record {
         ids: Vec<i64> => Array<BigInt>,
         attempts: Vec<i32> => Array<Integer>,
@@ -69,22 +71,32 @@ statement! {
     row (BigInt, Integer, Nullable<Integer>)
     "WITH ended AS MATERIALIZED (
         SELECT i.*, p.queue_id
-          FROM unnest({ids}, {attempts}, {shards}, {epochs}, {outcomes}, {waits}, {started}, {finished}, {statuses},
-                      {classes}, {errors}, {headers}, {bodies})
-               AS i(id, attempt, shard, epoch, outcome, wait, started_at, finished_at, status,
-                    error_class, error, response_headers, response_body)
-          JOIN posthaste.pending p ON p.message_id = i.id AND p.attempt = i.attempt
-          JOIN posthaste.shards s ON s.shard = i.shard
-         WHERE s.epoch = i.epoch OR p.held_until IS NOT NULL
-         ORDER BY p.message_id
-           FOR UPDATE OF p
+          FROM (
+            SELECT i.*, s.epoch = i.epoch AS is_owner
+              FROM unnest({ids}, {attempts}, {shards}, {epochs}, {outcomes}, {waits}, {started}, {finished}, {statuses},
+                          {classes}, {errors}, {headers}, {bodies})
+                   AS i(id, attempt, shard, epoch, outcome, wait, started_at, finished_at, status,
+                        error_class, error, response_headers, response_body)
+              JOIN posthaste.shards s ON s.shard = i.shard
+             ORDER BY i.id
+          ) AS i
+         CROSS JOIN LATERAL (
+            SELECT p.queue_id, p.held_until FROM posthaste.pending p
+             WHERE p.message_id = i.id AND p.attempt = i.attempt
+               FOR UPDATE
+          ) AS p
+         WHERE i.is_owner OR p.held_until IS NOT NULL
      ), finished AS (
-        DELETE FROM posthaste.pending p USING ended e WHERE p.message_id = e.id AND e.outcome <> 'retried'
+        DELETE FROM posthaste.pending p
+         WHERE p.message_id = ANY (ARRAY(SELECT e.id FROM ended e WHERE e.outcome <> 'retried'))
+     ), waiting AS MATERIALIZED (
+        SELECT coalesce(array_agg(e.id), '{}') AS ids, array_agg(e.wait) AS waits FROM ended e WHERE e.outcome = 'retried'
      ), retried AS (
         UPDATE posthaste.pending p
-           SET attempt = p.attempt + 1, due_at = clock_timestamp() + e.wait * interval '1 microsecond',
-               held_until = NULL, xid = pg_current_xact_id()
-          FROM ended e WHERE p.message_id = e.id AND e.outcome = 'retried'
+           SET attempt = p.attempt + 1, held_until = NULL, xid = pg_current_xact_id(),
+               due_at = clock_timestamp() + interval '1 microsecond' *
+                        (SELECT w.waits[array_position(w.ids, p.message_id)] FROM waiting w)
+         WHERE p.message_id = ANY ((SELECT w.ids FROM waiting w)::bigint[])
      ), logged AS (
         INSERT INTO posthaste.attempts (message_id, number, outcome, started_at, finished_at, status, error_class, error,
                                         response_headers, response_body, deliverer)
@@ -99,7 +111,7 @@ statement! {
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
-          JOIN posthaste.messages m ON m.id = e.id
+         CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = e.id OFFSET 0) AS m
          WHERE e.outcome IN ('failed', 'expired') AND m.dead_letter_hops < {hops}
      ), dead_message AS (
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,

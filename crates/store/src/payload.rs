@@ -66,7 +66,8 @@ type MessageTuple =
     (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp, PgTimestamp);
 
 statement! {
-    /// The running total is over stored sizes, which are known without reading the bodies.
+    /// The running total is over stored sizes, which are known without reading the bodies. The look-ups are lateral and
+    /// have an `OFFSET 0` so that each is by primary key, whatever the statistics; see [`crate::reading`].
     struct Payloads {
         ids: Vec<i64> => Array<BigInt>,
         attempts: Vec<i32> => Array<Integer>,
@@ -91,9 +92,9 @@ statement! {
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
-              JOIN posthaste.pending p ON p.message_id = i.id AND p.attempt = i.attempt AND p.shard = i.shard
-              JOIN posthaste.messages m ON m.id = i.id
-             WHERE NOT p.cancelled AND p.due_at <= clock_timestamp()
+             CROSS JOIN LATERAL (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
+             CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = i.id OFFSET 0) AS m
+             WHERE p.attempt = i.attempt AND p.shard = i.shard AND NOT p.cancelled AND p.due_at <= clock_timestamp()
                AND (p.held_until IS NULL OR p.held_until <= clock_timestamp())
             WINDOW w AS (ORDER BY i.number ROWS UNBOUNDED PRECEDING)
        ) AS b

@@ -225,12 +225,13 @@ statement! {
     "SELECT s FROM generate_series(0, posthaste.shards() - 1) AS s
      CROSS JOIN LATERAL (
          SELECT FROM posthaste.pending p WHERE p.shard = s AND p.queue_id = {queue} AND NOT p.cancelled
-         ORDER BY p.due_at, p.message_id LIMIT 1
+         ORDER BY p.due_at, p.message_id + 0 LIMIT 1
      ) AS found"
 }
 
 statement! {
     /// Cancels the messages of the next step in reading order; returns the last key of the step, or nothing at the end.
+    /// `message_id + 0`: so it stands in the index.
     struct CancelStep {
         shard: i32 => Integer,
         queue: i64 => BigInt,
@@ -241,8 +242,8 @@ statement! {
     row (Timestamptz, BigInt)
     "WITH step AS MATERIALIZED (
          SELECT p.message_id, p.due_at FROM posthaste.pending p
-         WHERE p.shard = {shard} AND p.queue_id = {queue} AND (p.due_at, p.message_id) > ({after_due}, {after_id})
-         ORDER BY p.due_at, p.message_id LIMIT {step}
+         WHERE p.shard = {shard} AND p.queue_id = {queue} AND (p.due_at, p.message_id + 0) > ({after_due}, {after_id})
+         ORDER BY p.due_at, p.message_id + 0 LIMIT {step}
      ), locked AS MATERIALIZED (
          SELECT p.message_id FROM posthaste.pending p JOIN step USING (message_id)
          WHERE NOT p.cancelled ORDER BY p.message_id FOR UPDATE OF p

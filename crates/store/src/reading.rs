@@ -6,7 +6,10 @@
 //! an hour late, and none is skipped. A snapshot is worth nothing on another server: [`Facts`] tells when that happened.
 //!
 //! These statements walk indexes and must never do anything else; the session that runs them is made with
-//! [`crate::connect::Purpose::Reading`], which forbids the planner everything but an index scan.
+//! [`crate::connect::Purpose::Reading`], which forbids the planner everything but an index scan. Still it could begin with
+//! the whole of an index where it believes `pending` to be empty, as it often is when statistics are made. So each row, or
+//! range of rows, is looked up in a lateral subquery of its own, with an order that only one index has, or with `OFFSET 0`
+//! and no condition but the primary key: what is asked outside of it cannot move in.
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
@@ -209,6 +212,7 @@ pub async fn discover(
 }
 
 statement! {
+    /// `message_id + 0`: so it stands in the index.
     struct Refills {
         shards: Vec<i32> => Array<Integer>,
         queues: Vec<i64> => Array<BigInt>,
@@ -223,8 +227,8 @@ statement! {
       CROSS JOIN LATERAL (
             SELECT p.* FROM posthaste.pending p
              WHERE p.shard = r.shard AND p.queue_id = r.queue_id
-               AND (p.due_at, p.message_id) > (r.after_due, r.after_id)
-             ORDER BY p.due_at, p.message_id
+               AND (p.due_at, p.message_id + 0) > (r.after_due, r.after_id)
+             ORDER BY p.due_at, p.message_id + 0
              LIMIT r.rows
       ) AS p"
 }
@@ -259,7 +263,8 @@ statement! {
     struct ById { ids: Vec<i64> => Array<BigInt>, owned: Vec<i32> => Array<Integer> }
     row RowSql
     "SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled
-       FROM unnest({ids}) AS i(id) JOIN posthaste.pending p ON p.message_id = i.id
+       FROM unnest({ids}) AS i(id)
+      CROSS JOIN LATERAL (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
       WHERE p.shard = ANY ({owned})"
 }
 

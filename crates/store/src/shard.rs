@@ -47,6 +47,7 @@ pub struct Hold {
 }
 
 statement! {
+    /// Shaped as the statement of [`crate::outcome`], for the same reasons.
     struct Holds {
         ids: Vec<i64> => Array<BigInt>,
         attempts: Vec<i32> => Array<Integer>,
@@ -56,16 +57,24 @@ statement! {
     }
     row (BigInt,)
     "WITH held AS MATERIALIZED (
-        SELECT p.message_id, i.remaining
-          FROM unnest({ids}, {attempts}, {shards}, {epochs}, {remaining}) AS i(id, attempt, shard, epoch, remaining)
-          JOIN posthaste.shards s ON s.shard = i.shard AND s.epoch = i.epoch
-          JOIN posthaste.pending p ON p.message_id = i.id AND p.attempt = i.attempt
-         ORDER BY p.message_id
-           FOR UPDATE OF p
+        SELECT i.id, i.remaining
+          FROM (
+            SELECT i.id, i.attempt, i.remaining
+              FROM unnest({ids}, {attempts}, {shards}, {epochs}, {remaining}) AS i(id, attempt, shard, epoch, remaining)
+              JOIN posthaste.shards s ON s.shard = i.shard AND s.epoch = i.epoch
+             ORDER BY i.id
+          ) AS i
+         CROSS JOIN LATERAL (
+            SELECT FROM posthaste.pending p WHERE p.message_id = i.id AND p.attempt = i.attempt FOR UPDATE
+          ) AS p
+     ), all_held AS MATERIALIZED (
+        SELECT coalesce(array_agg(h.id), '{}') AS ids, array_agg(h.remaining) AS remaining FROM held h
      )
      UPDATE posthaste.pending p
-        SET held_until = clock_timestamp() + held.remaining * interval '1 microsecond', xid = pg_current_xact_id()
-       FROM held WHERE p.message_id = held.message_id
+        SET xid = pg_current_xact_id(),
+            held_until = clock_timestamp() + interval '1 microsecond' *
+                         (SELECT h.remaining[array_position(h.ids, p.message_id)] FROM all_held h)
+      WHERE p.message_id = ANY ((SELECT h.ids FROM all_held h)::bigint[])
      RETURNING p.message_id"
 }
 

@@ -41,7 +41,7 @@ impl Scene {
             outbox: Outbox::on(&database).await,
             reader: session(Purpose::Reading).await,
             writer: session(Purpose::Writing).await,
-            control: session(Purpose::Pool).await,
+            control: session(Purpose::Writing).await,
             log: Log::of(name),
             database,
         }
@@ -113,7 +113,10 @@ impl Scene {
             if !refills.is_empty() {
                 let (met, looks, indexes) = self.plan("after_due").await.of("pending");
                 assert_eq!(indexes, ["pending_reading_order"]);
-                assert!(met <= float(count) && looks <= float(refills.len()), "{met} rows, {looks} looks for {count}");
+                assert!(
+                    met <= float(count) + looks / 2.0 && looks <= float(refills.len()),
+                    "{met} rows, {looks} looks for {count}"
+                );
             }
             for (refill, (rows, exhausted)) in refills.into_iter().zip(brought) {
                 windows.refilled(refill, &rows, exhausted);
@@ -139,7 +142,13 @@ impl Scene {
         let ids: Vec<MessageId> = ids.into_iter().map(MessageId).collect();
         assert_eq!(reading::by_id(&mut self.reader, &ids, &shards).await.unwrap().len(), 5);
         assert_eq!(
-            self.plan("JOIN posthaste.pending p ON p.message_id = i.id\n      WHERE").await.of("pending").0,
+            self.plan(
+                "AS p
+      WHERE p.shard"
+            )
+            .await
+            .of("pending")
+            .0,
             5.0
         );
 
@@ -157,18 +166,21 @@ impl Scene {
             })
             .collect();
         hold(&mut self.control, &holds).await.unwrap();
-        assert!(self.plan("held_until = clock_timestamp()").await.of("pending").0 <= 10.0);
+        // Once to be locked and once to be changed.
+        assert_eq!(self.plan("held_until = clock_timestamp()").await.of("pending").0, 10.0);
         let recorded = record(&mut self.writer, &outcomes.iter().collect::<Vec<_>>(), "test").await.unwrap();
         assert_eq!(recorded.len(), 5);
         let plan = self.plan("INSERT INTO posthaste.attempts").await;
-        // Once to be locked and once or twice to be changed.
-        assert!(plan.of("pending").0 <= 15.0, "{plan:?}");
-        assert!(plan.of("messages").0 <= 10.0, "{plan:?}");
+        assert_eq!(plan.of("pending").0, 10.0, "{plan:?}");
+        assert!(plan.of("messages").0 <= 5.0, "{plan:?}");
     }
 
+    /// The last read of arrivals answered so many rows, and met no others.
     async fn arrivals_touched(&mut self, rows: f64) {
-        let (met, _, indexes) = self.plan("pg_current_snapshot").await.of("pending");
-        assert_eq!((met, indexes), (rows, vec!["pending_arrivals".to_owned()]));
+        let (met, looks, indexes) = self.plan("pg_current_snapshot").await.of("pending");
+        assert_eq!(indexes, ["pending_arrivals"]);
+        // The server tells the rows of a look on average, as a whole number.
+        assert!(met <= rows + looks / 2.0, "{met} rows were met in {looks} looks for {rows}");
     }
 }
 
@@ -279,7 +291,8 @@ async fn a_real_deliverer_on(scene: &Scene, queue: i64) {
     for explained in &executed {
         explained.assert_by_index();
         let (met, _, _) = explained.of("pending");
-        assert!(met <= 100_000.0, "{met} rows were met by {}", explained.text);
+        // Sixteen windows are filled at once, with up to 2,000 rows each.
+        assert!(met <= 32_000.0, "{met} rows were met by {}", explained.text);
     }
 }
 

@@ -15,7 +15,7 @@ use posthaste_store::payload::{Payload, Read, payloads};
 use tokio::sync::mpsc;
 
 use super::{Event, Running, Step, Worker};
-use crate::dispatch::{TOTAL_TIMEOUT, broken};
+use crate::dispatch::{NotSent, Permit, TOTAL_TIMEOUT, broken};
 
 /// Messages whose payloads are read in one statement.
 const BATCH: usize = 256;
@@ -82,26 +82,26 @@ impl Worker {
         let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
         let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
         let clock = feed.clock;
-        let deadline = Instant::now() + TOTAL_TIMEOUT;
-        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, deadline });
+        let permit = Permit::new(lease, Instant::now() + TOTAL_TIMEOUT);
+        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, permit: permit.clone() });
         let dispatcher = Rc::clone(&self.dispatcher);
         let unfinished = Unfinished { broken: Some(broken(&payload, epoch, clock)), finished: self.finished.clone() };
         let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
         actix_rt::spawn(async move {
-            // The process may have been frozen between the decision and this moment.
-            if !lease.is_live() {
-                unfinished.never_started();
-                let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
-                return;
+            match dispatcher.deliver(payload, epoch, clock, &permit).await {
+                Ok(outcome) => unfinished.finish(outcome),
+                Err(NotSent) => {
+                    unfinished.never_started();
+                    let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
+                }
             }
-            let outcome = dispatcher.deliver(payload, epoch, clock).await;
-            unfinished.finish(outcome);
         });
     }
 
     fn drop_cancelled(&mut self, start: Start, now: Timestamp) {
         let Some(&epoch) = self.owned.get(&start.shard) else { return };
-        self.running.insert(start.id, Running { attempt: start.attempt, epoch, deadline: Instant::now() });
+        let permit = Permit::new(self.lease.clone().unwrap_or_default(), Instant::now());
+        self.running.insert(start.id, Running { attempt: start.attempt, epoch, permit });
         let _ = self.finished.send(Outcome {
             id: start.id,
             attempt: start.attempt,
