@@ -27,13 +27,17 @@ static ALONE: Mutex<()> = Mutex::const_new(());
 /// For everything that must happen and has no time of its own.
 const LONG: Duration = Duration::from_secs(60);
 
+/// So much in flight that each of two deliverers has a part in it.
+const BOTH: usize = SLOTS_OF_ONE_QUEUE + 20;
+
 /// A stop waits for what is being delivered.
 const STOPPED_WITHIN: Duration = Duration::from_secs(20);
 
-/// Waits until deliveries are well under way and many unanswered; tells how many.
-async fn wait_until_much_is_in_flight(ledger: &Ledger) -> usize {
+/// Waits until deliveries are well under way and at least `wanted` unanswered; tells how many.
+async fn wait_until_in_flight(ledger: &Ledger, wanted: usize) -> usize {
     ledger.wait_for(LONG, 600).await;
-    wait::until(LONG, "much is in flight", async || Some(ledger.open()).filter(|open| *open >= 200)).await
+    let enough = async || Some(ledger.open()).filter(|open| *open >= wanted);
+    wait::until(LONG, "much is in flight", enough).await
 }
 
 #[actix_rt::test]
@@ -41,14 +45,14 @@ async fn a_stopped_deliverer_hands_over_without_a_repetition() {
     let _alone = ALONE.lock().await;
     let database = Database::new().await;
     let cluster = Cluster::on(&database).await;
-    let ledger = Ledger::start(Duration::from_millis(150));
+    let ledger = Ledger::start(Duration::from_millis(300));
     let queue = cluster.create_queue(&ledger.url()).await;
     let (mut leaving, _) = cluster.start_deliverer(Launch::deliverer(&database)).await;
     let (_staying, heir) = cluster.start_deliverer(Launch::deliverer(&database)).await;
     cluster.wait_until_shared(LONG, 2).await;
 
-    let messages = cluster.enqueue(queue, 4000).await;
-    let in_flight = wait_until_much_is_in_flight(&ledger).await;
+    let messages = cluster.enqueue(queue, 6000).await;
+    let in_flight = wait_until_in_flight(&ledger, BOTH).await;
     let asked = Instant::now();
     leaving.sigterm();
     cluster.wait_until_owner(LONG, heir).await;
@@ -172,14 +176,14 @@ async fn a_killed_deliverer_is_replaced_at_once() {
     let _alone = ALONE.lock().await;
     let database = Database::new().await;
     let cluster = Cluster::on(&database).await;
-    let ledger = Ledger::start(Duration::from_millis(150));
+    let ledger = Ledger::start(Duration::from_millis(300));
     let queue = cluster.create_queue(&ledger.url()).await;
     let (mut killed, _) = cluster.start_deliverer(Launch::deliverer(&database)).await;
     let (_staying, heir) = cluster.start_deliverer(Launch::deliverer(&database)).await;
     cluster.wait_until_shared(LONG, 2).await;
 
-    let messages = cluster.enqueue(queue, 4000).await;
-    wait_until_much_is_in_flight(&ledger).await;
+    let messages = cluster.enqueue(queue, 6000).await;
+    wait_until_in_flight(&ledger, BOTH).await;
     let fault = Fault::of_process(killed.pid(), SLOTS_OF_ONE_QUEUE);
     killed.sigkill().await;
     cluster.wait_until_owner(LONG, heir).await;
@@ -207,7 +211,7 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
     // So much that the frozen one has a full window in memory, and that there is work left when it thaws.
     let messages = cluster.enqueue(queue, 16_000).await;
     // Not all that is in flight has arrived: some deliveries are caught while they connect.
-    wait_until_much_is_in_flight(&ledger).await;
+    wait_until_in_flight(&ledger, 200).await;
     let fault = Fault::of_process(frozen.pid(), SLOTS_OF_ONE_QUEUE);
     frozen.sigstop();
     cluster.wait_until_owner(LONG, heir).await;

@@ -4,7 +4,7 @@
 //! that goes away does not cut a transaction in two, and a server thread that ends takes no connection with it.
 
 use futures_util::future::BoxFuture;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
 use tokio::runtime::Handle;

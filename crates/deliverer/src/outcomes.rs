@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use posthaste_core::ids::{MessageId, Shard};
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::outcome::{Outcome, Recorded, record};

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use posthaste_core::ids::{Epoch, MessageId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::window::{Limits, Windows};
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;

@@ -4,8 +4,6 @@
 //! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
-pub use diesel_async::AsyncPgConnection as Connection;
-
 pub mod connect;
 pub mod cron;
 pub mod error;

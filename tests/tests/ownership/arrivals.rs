@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use posthaste_core::window::Row;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::Purpose;
 use posthaste_store::reading::{self, Snapshot};
 use posthaste_tests::database::Database;

@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use posthaste_core::ids::{Epoch, MessageId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, Verdict};
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::Purpose;
 use posthaste_store::outcome::{Outcome, Recorded, record};
 use posthaste_store::reading;

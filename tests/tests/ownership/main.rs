@@ -15,7 +15,7 @@ mod shards;
 use std::time::Duration;
 
 use posthaste_core::ids::Shard;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_tests::database::Database;
 

@@ -6,7 +6,7 @@ use posthaste_core::ids::{Epoch, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::Verdict;
 use posthaste_core::window::{Limits, Start, Windows};
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::outcome::{Outcome, record};
 use posthaste_store::payload::{Read, payloads};

@@ -5,7 +5,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use posthaste_core::ids::CronId;
 use posthaste_core::schedule::Schedule;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::cron::{self, Created, NewCron};
 use posthaste_store::error::StoreError;
 use posthaste_store::partition::ensure_partitions;

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use posthaste_core::ids::Shard;
 use posthaste_core::time::Timestamp;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::reading::{self, Facts, Snapshot};
 

@@ -8,7 +8,7 @@ use posthaste_core::ids::MessageId;
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, Verdict};
 use posthaste_core::window::Start;
-use posthaste_store::Connection;
+use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::outcome::Outcome;
 use posthaste_store::payload::{Payload, Read, payloads};
