@@ -43,9 +43,10 @@ impl Cluster {
         &self.client
     }
 
-    /// Stores a queue, all else being default.
+    /// Stores a queue whose messages are spread over all shards, so that each deliverer has its part in them.
     pub async fn create_queue(&self, callback_url: &str) -> i64 {
-        let sql = "INSERT INTO posthaste.queues (name, callback_url, method) VALUES ('queue', $1, 'POST') RETURNING id";
+        let sql = "INSERT INTO posthaste.queues (name, callback_url, method, spread)
+                   VALUES ('queue', $1, 'POST', posthaste.shards()) RETURNING id";
         self.client.query_one(sql, &[&callback_url]).await.expect("a queue").get(0)
     }
 

@@ -15,14 +15,6 @@
 //! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
 //! `#[actix_rt::test]`, because the client is awc, which wants a thread of its own.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a harness fails a test by panicking, and prints what helps to find out why"
-)]
-
 pub mod client;
 pub mod cluster;
 pub mod database;

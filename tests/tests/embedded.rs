@@ -1,7 +1,5 @@
 //! The embedded server: found, started as root or not, kept over crashes.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

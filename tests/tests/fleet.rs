@@ -2,14 +2,6 @@
 //!
 //! Every accepted message arrives; what arrives twice was in flight in the killed deliverer; every second has its tick, once.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and prints what it measured"
-)]
-
 use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};

@@ -1,14 +1,6 @@
 //! Shards change hands: without a second delivery where the owner can still act, at the price of what it had in flight where it
 //! cannot, and quickly in any case.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and prints what it measured"
-)]
-
 use std::time::{Duration, Instant};
 
 use posthaste_tests::cluster::{Cluster, made_by};
@@ -219,7 +211,7 @@ async fn a_frozen_deliverer_is_replaced_and_starts_nothing_when_it_thaws() {
     assert!(!cluster.deliverers().await.contains_key(&lost));
     assert!(taken < Duration::from_secs(10), "{taken:?}");
 
-    // What it had in flight is the oldest of what its shards have: the heir has begun with that.
+    // What it had in flight is the oldest of what its shards have: the heir, which takes its shards in turn, begins with it.
     ledger.wait_for(LONG, ledger.distinct() + 1000).await;
     let left = messages.len() - ledger.distinct();
     assert!(left > 1000, "only {left} messages are left when it thaws: this tests nothing");

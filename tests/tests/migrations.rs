@@ -1,7 +1,5 @@
 //! The schema: made, taken back and made again; made by many at once; too new, too old, or another one.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use posthaste_tests::database::{Database, migrate};

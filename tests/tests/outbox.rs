@@ -1,7 +1,5 @@
 //! The SQL outbox: `posthaste.enqueue` in a transaction of the application.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant, SystemTime};
 
 use posthaste_tests::database::Database;

@@ -1,13 +1,5 @@
 //! Postgres dies, or cuts connections, under load. What was accepted arrives, and every service goes on by itself.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stderr,
-    reason = "a test fails by panicking, and prints what it measured"
-)]
-
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

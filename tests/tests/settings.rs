@@ -1,7 +1,5 @@
 //! Settings: what is wrong is named, secrets are not shown, and the README lists what there is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpListener;
 use std::time::Duration;

@@ -1,7 +1,5 @@
 //! The `posthaste` binary over its whole life: started on nothing, used, stopped, killed, misconfigured.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};

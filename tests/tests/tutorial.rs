@@ -2,8 +2,6 @@
 //!
 //! Runs anywhere: nothing of the source tree is read at run time, and `POSTHASTE_BIN_DIR` says where the program is.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::path::PathBuf;
 use std::time::Duration;
 

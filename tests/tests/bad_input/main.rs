@@ -1,7 +1,5 @@
 //! Bad input: each with its status, its code and a message that says what is wrong, and nothing stored.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 mod bodies;
 mod fields;
 mod urls;

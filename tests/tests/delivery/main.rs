@@ -1,13 +1,5 @@
 //! From the row to the receiver: real deliverers on a real PostgreSQL, with messages that were inserted by SQL.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and may print what it measured"
-)]
-
 mod dead_letters;
 mod requests;
 mod retrying;

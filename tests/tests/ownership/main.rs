@@ -1,13 +1,5 @@
 //! What holds several deliverers together: one owner a shard, fenced outcomes, and arrivals that miss nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and may print what it measured"
-)]
-
 mod arrivals;
 mod fence;
 mod shards;

@@ -4,14 +4,6 @@
 //! What is judged is what was executed: a server of these tests' own writes the plan of every statement, with the rows
 //! that each node really met, into its log.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and may print what it measured"
-)]
-
 mod explained;
 mod growing;
 

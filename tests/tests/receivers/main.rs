@@ -1,13 +1,5 @@
 //! Receivers that misbehave, or that must not be called: what is recorded, what it costs, and whom it delays.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::print_stdout,
-    reason = "a test fails by panicking, and may print what it measured"
-)]
-
 mod addresses;
 mod answers;
 mod connections;

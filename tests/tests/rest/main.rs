@@ -1,7 +1,5 @@
 //! The HTTP interface as applications of pg-hooks know it: paths, answers, lists, rights, deletion, and many at once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 mod access;
 mod deleting;
 mod lists;
