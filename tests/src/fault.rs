@@ -6,10 +6,10 @@ use crate::cluster::{Cluster, made_by};
 use crate::ledger::Ledger;
 
 /// How many deliveries one worker thread has in flight at most.
-pub const SLOTS: usize = 512;
+pub const SLOTS: usize = 2048;
 
-/// How many of one queue, while it is the only one: it leaves as much free as it takes.
-pub const SLOTS_OF_ONE_QUEUE: usize = SLOTS / 2;
+/// How many of one queue, while it is the only one: it leaves eight times as much free as it takes.
+pub const SLOTS_OF_ONE_QUEUE: usize = SLOTS / 9 + 1;
 
 /// What was sent before the moment may be read by the receiver a little after it, on a busy machine.
 const READ_WITHIN: Duration = Duration::from_secs(1);

@@ -74,6 +74,8 @@ pub struct Limits {
     pub budget: usize,
     /// Messages in flight; cancelled messages on their way out have as many places of their own.
     pub slots: usize,
+    /// One queue may hold one in this many of the slots that are free; see [`crate::gate`].
+    pub share: usize,
 }
 
 /// A row of `pending`, as some read has shown it.
@@ -168,7 +170,8 @@ impl Windows {
     /// Without shards.
     #[must_use]
     pub fn new(limits: Limits) -> Windows {
-        let limits = Limits { window: limits.window.max(1), budget: limits.budget.max(1), slots: limits.slots.max(1) };
+        let Limits { window, budget, slots, share } = limits;
+        let limits = Limits { window: window.max(1), budget: budget.max(1), slots: slots.max(1), share: share.max(1) };
         Windows {
             limits,
             now: Timestamp::MIN,
@@ -178,7 +181,7 @@ impl Windows {
             windows: Vec::new(),
             vacant: Vec::new(),
             serials: 0,
-            queues: Queues::new(limits.slots),
+            queues: Queues::new(limits.slots, limits.share),
             known: IdMap::default(),
             keys: 0,
             aside: 0,

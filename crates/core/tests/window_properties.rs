@@ -73,7 +73,12 @@ fn happening() -> impl Strategy<Value = Happening> {
 fn limits() -> impl Strategy<Value = Limits> {
     // A large budget leaves room for many messages on hold, so that they delay no other.
     let budget = prop_oneof![1..=8usize, 60..=80usize];
-    (1..=4usize, budget, 1..=6usize).prop_map(|(window, budget, slots)| Limits { window, budget, slots })
+    (1..=4usize, budget, 1..=6usize, 1..=3usize).prop_map(|(window, budget, slots, share)| Limits {
+        window,
+        budget,
+        slots,
+        share,
+    })
 }
 
 /// Lets one thing happen; `a` and `b` choose to what and how.

@@ -85,8 +85,9 @@ impl Dispatcher {
         let started_at = clock.now();
         let began = Instant::now();
         let answer = match &payload.target {
-            Some(target) if target.policy.is_too_old(payload.age) => {
-                Err(Failure(ErrorClass::Expired, "the message was too old to be tried".to_owned()))
+            // What only waited for us, as over an outage, is tried once however old it is.
+            Some(target) if payload.attempt > 0 && target.policy.is_too_old(payload.age) => {
+                Err(Failure(ErrorClass::Expired, "the message was too old to be tried again".to_owned()))
             }
             Some(target) => self.send(&payload, target, permit).await?,
             None => Err(Failure(ErrorClass::QueueDeleted, "the queue was deleted".to_owned())),

@@ -33,7 +33,7 @@ use crate::outcomes;
 use feed::Feed;
 
 /// What one thread holds in memory. A window of 2,000 keys lasts a fifth of a second at 10,000 deliveries a second.
-const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 512 };
+const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 2_048, share: 8 };
 /// How long a change may stay unseen when its notification is lost, or none is sent (the SQL outbox).
 const POLL: Duration = Duration::from_millis(100);
 /// What a held delivery may need beyond its time limit: reading the answer and writing the outcome.

@@ -10,6 +10,7 @@
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +85,7 @@ where
         Err(error) => return cannot_start(name, &error.into()),
     };
     telemetry::init(&log);
+    raise_file_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return cannot_start(name, &StartError::Other(format!("no threads: {error}"))),
@@ -99,6 +101,16 @@ where
     match status {
         Outcome::NotStarted(error) => cannot_start(name, &error),
         Outcome::Ended(status) => ExitCode::from(status),
+    }
+}
+
+/// Every connection is an open file, and a deliverer may have thousands; the usual limit of 1,024 is for programs that use
+/// `select`. Left as it is where the system refuses: then connections fail one by one, and are retried.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = limit.current, "the number of open files stays limited");
     }
 }
 

@@ -93,7 +93,7 @@ impl Scene {
         self.arrivals_touched(1.0).await;
 
         // Where there are rows, and the first of them.
-        let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100 });
+        let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1 });
         shards.iter().for_each(|shard| windows.take(*shard));
         let steps = windows.next_discovery(64);
         let found = reading::discover(&mut self.reader, &steps, 1000).await.unwrap();
@@ -337,7 +337,7 @@ async fn a_hundred_thousand_queues_are_found_by_as_many_looks() {
     assert_eq!(all, (1..=100_000).map(QueueId).collect::<Vec<_>>());
 
     // And read, sixteen at a time.
-    let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100 });
+    let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1 });
     windows.take(Shard(7));
     assert_eq!(windows.next_discovery(1), [(Shard(7), None)]);
     let sixteen: Vec<QueueId> =

@@ -43,9 +43,9 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    pub fn new(slots: usize) -> Queues {
+    pub fn new(slots: usize, share: usize) -> Queues {
         Queues {
-            gate: Gate::new(slots),
+            gate: Gate::new(slots, share),
             lanes: Vec::new(),
             vacant: Vec::new(),
             index: IdMap::default(),

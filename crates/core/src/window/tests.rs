@@ -8,7 +8,7 @@ use super::*;
 
 const SHARD: Shard = Shard(0);
 const QUEUE: QueueId = QueueId(1);
-const LIMITS: Limits = Limits { window: 10, budget: 100, slots: 20 };
+const LIMITS: Limits = Limits { window: 10, budget: 100, slots: 20, share: 1 };
 
 /// A point in time, in seconds.
 fn at(seconds: i64) -> Timestamp {

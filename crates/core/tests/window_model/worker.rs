@@ -307,7 +307,7 @@ impl Worker {
 
     /// What holds at every moment.
     pub fn check(&mut self) {
-        let Limits { window, budget, slots } = self.limits;
+        let Limits { window, budget, slots, share: _ } = self.limits;
         let loose = (budget / 4).max(slots);
         let windows = &self.windows;
         assert!(windows.keys() <= budget + windows.windows(), "{} keys", windows.keys());
