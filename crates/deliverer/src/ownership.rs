@@ -71,7 +71,11 @@ impl Ownership {
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::from_millis(100);
         while !stop.is_cancelled() {
-            match LockSession::open(&self.config.lock_database_url, "posthaste-deliverer locks").await {
+            let opened = tokio::select! {
+                opened = LockSession::open(&self.config.lock_database_url, "posthaste-deliverer locks") => opened,
+                () = stop.cancelled() => break,
+            };
+            match opened {
                 Ok(session) => {
                     pause = Duration::from_millis(100);
                     let session = Arc::new(session);
@@ -91,7 +95,7 @@ impl Ownership {
                     tracing::warn!(%error, "no lock session, trying again");
                     self.health.not_ready("the database for the locks cannot be reached");
                     tokio::select! { () = sleep(pause) => {}, () = stop.cancelled() => {} }
-                    pause = (pause * 2).min(Duration::from_secs(2));
+                    pause = (pause * 2).min(Duration::from_millis(500));
                 }
             }
         }

@@ -19,6 +19,8 @@ use super::guard::Guard;
 
 /// Recovery after a crash may take its time; a healthy server is ready in a tenth of a second.
 const READY_WITHIN: Duration = Duration::from_secs(60);
+/// How long a server that is given up may take to end.
+const GIVE_UP_WITHIN: Duration = Duration::from_secs(5);
 
 /// Between two looks at whether it is ready.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -132,9 +134,23 @@ impl Postmaster {
             }
             std::thread::sleep(LOOK_EVERY);
         };
-        self.signal(Signal::QUIT);
-        let _ = self.child.wait();
+        self.give_up();
         Err(error)
+    }
+
+    /// Ends a server that is not ready yet. Until it sets its own handlers it may ignore SIGQUIT, as our own parent may have
+    /// us do; so it is asked again and again, and killed in the end, before anybody could have used it.
+    fn give_up(&mut self) {
+        let deadline = Instant::now() + GIVE_UP_WITHIN;
+        while Instant::now() < deadline {
+            self.signal(Signal::QUIT);
+            if !matches!(self.child.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+        self.signal(Signal::KILL);
+        let _ = self.child.wait();
     }
 }
 
