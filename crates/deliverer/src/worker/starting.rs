@@ -68,7 +68,9 @@ impl Worker {
             self.windows.forget(id, attempt);
             self.reread.push(id);
         }
-        Ok(if self.reread.is_empty() { step } else { Step::More })
+        // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
+        // without end.
+        Ok(step)
     }
 
     fn put_back(&mut self, starts: &[Start]) {
