@@ -11,7 +11,8 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     deploy/check-purity
-    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
+    # Read in the source as well, where private items are there to be linked to.
+    RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --quiet
 
 # All tests. They find or start their own Postgres.
 test *args:

@@ -1,9 +1,9 @@
 //! The deliverer: owns shards of the pending work and delivers what is due in them.
 //!
-//! One process holds one lock session ([`ownership`]): the advisory locks of its shards, its membership, and LISTEN. Its
+//! One process holds one lock session (`ownership`): the advisory locks of its shards, its membership, and LISTEN. Its
 //! worker threads share nothing but the read-only configuration and the [`Lease`](posthaste_store::lease::Lease): each
-//! runs a single-threaded runtime with its own shards, two database connections and its own HTTP client ([`worker`],
-//! [`outcomes`], [`dispatch`]).
+//! runs a single-threaded runtime with its own shards, two database connections and its own HTTP client (`worker`,
+//! `outcomes`, `dispatch`).
 //!
 //! Crash semantics: nothing is claimed, so a killed process leaves nothing behind but what it was sending at that moment,
 //! which its successor sends again. A process that is stopped or superseded hands over without sending anything twice.

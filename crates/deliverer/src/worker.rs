@@ -2,7 +2,7 @@
 //!
 //! One loop owns everything; nothing here is shared or locked. It reads (arrivals, new queues, refills, payloads) on its
 //! own connection, one statement after the other, and starts a local task per delivery. Finished deliveries go to the
-//! [`outcomes`](crate::outcomes) task, which has the second connection, and come back as [`Event::Written`].
+//! [`outcomes`] task, which has the second connection, and come back as [`Event::Written`].
 //!
 //! A delivery starts only while the lease is live, only for a shard that is owned, and only after its row was seen
 //! pending, due and unchanged a moment before.
