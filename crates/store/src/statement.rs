@@ -8,7 +8,7 @@
 /// Declares a statement: a struct with one public field per bind, which diesel-async can `load`, `load_stream` or
 /// `execute`.
 ///
-/// ```ignore
+/// ```text
 /// statement! {
 ///     /// The messages among `ids` that exist.
 ///     pub(crate) struct Existing { ids: Vec<i64> => Array<BigInt> }
