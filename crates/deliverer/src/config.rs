@@ -67,7 +67,7 @@ impl Config {
         faults.finish(|| {
             let database_url = database_url?;
             Some(Config {
-                lock_database_url: lock_database_url.unwrap_or_else(|| database_url.clone()).for_service(LOCKS),
+                lock_database_url: lock_database_url.unwrap_or_else(|| database_url.clone()),
                 database_url: database_url.for_service("posthaste-deliverer"),
                 host,
                 health_port: Some(health_port),
@@ -97,8 +97,6 @@ fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Optio
     let (allowed, denied) = (parse(allow, ""), parse("", deny));
     allowed.and(denied).and_then(|_| parse(allow, deny))
 }
-
-const LOCKS: &str = "posthaste-deliverer locks";
 
 /// Where this process runs and which one it is there, such as `deliverer-7d9f:1`.
 fn name() -> String {

@@ -228,11 +228,16 @@ impl Worker {
                 }
                 for (id, attempt) in refused {
                     self.running.remove(&id);
-                    self.windows.forget(id, attempt);
-                    self.reread.push(id);
+                    self.give_up(id, attempt);
                 }
             }
         }
+    }
+
+    /// The attempt is no longer in flight and did not count: what the row has become is to be read.
+    fn give_up(&mut self, id: MessageId, attempt: i32) {
+        self.windows.forget(id, attempt);
+        self.reread.push(id);
     }
 
     fn release(&mut self, shard: Shard) -> Vec<Hold> {

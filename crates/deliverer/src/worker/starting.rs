@@ -65,8 +65,7 @@ impl Worker {
             }
         }
         for (id, attempt) in missing {
-            self.windows.forget(id, attempt);
-            self.reread.push(id);
+            self.give_up(id, attempt);
         }
         // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
         // without end.
@@ -75,8 +74,7 @@ impl Worker {
 
     fn put_back(&mut self, starts: &[Start]) {
         for start in starts {
-            self.windows.forget(start.id, start.attempt);
-            self.reread.push(start.id);
+            self.give_up(start.id, start.attempt);
         }
     }
 
