@@ -5,9 +5,12 @@
 
 pub mod address;
 pub mod backoff;
+pub mod entity;
 mod excerpt;
+pub mod filter;
 pub mod gate;
 pub mod ids;
+pub mod listing;
 pub mod queue;
 pub mod schedule;
 pub mod target;
