@@ -1,7 +1,6 @@
 //! What the handlers of all threads share.
 
-use posthaste_service::environment::Secret;
-
+use crate::auth::Auth;
 use crate::batcher::Batcher;
 use crate::database::Database;
 use crate::drain::Drain;
@@ -14,8 +13,7 @@ pub struct App {
     pub batcher: Batcher,
     pub waker: Waker,
     pub drain: Drain,
-    /// `None` lets everyone in.
-    pub admin_secret: Option<Secret>,
+    pub auth: Auth,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
 }

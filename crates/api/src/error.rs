@@ -68,8 +68,12 @@ codes! {
     LimitNegative => "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE",
     /// `offset` is negative.
     OffsetNegative => "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED",
-    /// The admin secret is missing (401) or wrong (403).
+    /// Without valid credentials (401), or with some that do not suffice (403).
     Unauthorized => "PLT_DB_AUTH_UNAUTHORIZED",
+    /// The caller may not see or set a field.
+    FieldForbidden => "PLT_DB_AUTH_FIELD_UNAUTHORIZED",
+    /// An API key was used more often than it may be.
+    RateLimited => "PH_RATE_LIMITED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
     /// The queue has crons or pending messages.
@@ -106,10 +110,17 @@ pub enum ApiError {
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
-    /// No credentials.
+    /// No valid credentials.
     Unauthorized,
-    /// Credentials that do not suffice.
+    /// Valid credentials that do not suffice.
     Forbidden,
+    /// The column of a field that the caller may not see or set.
+    FieldForbidden(&'static str),
+    /// Too many requests with one API key.
+    RateLimited {
+        /// When the next one may come, in seconds; at least 1.
+        retry_after: u64,
+    },
     /// `field` names queue `id`, which does not exist.
     UnknownQueue {
         field: &'static str,
@@ -177,6 +188,8 @@ impl ApiError {
             ApiError::OffsetNegative(_) => (Status::BAD_REQUEST, ErrorCode::OffsetNegative),
             ApiError::Unauthorized => (Status::UNAUTHORIZED, ErrorCode::Unauthorized),
             ApiError::Forbidden => (Status::FORBIDDEN, ErrorCode::Unauthorized),
+            ApiError::FieldForbidden(_) => (Status::FORBIDDEN, ErrorCode::FieldForbidden),
+            ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
@@ -215,6 +228,10 @@ impl fmt::Display for ApiError {
                 write!(f, "Param offset={offset} not allowed. It must not be negative.")
             }
             ApiError::Unauthorized | ApiError::Forbidden => f.write_str("operation not allowed"),
+            ApiError::FieldForbidden(column) => write!(f, "field not allowed: {column}"),
+            ApiError::RateLimited { retry_after } => {
+                write!(f, "too many requests with this API key; try again in {retry_after} s")
+            }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
@@ -246,8 +263,14 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(status);
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
-        if matches!(self, ApiError::Unavailable | ApiError::Overloaded) {
-            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        match self {
+            ApiError::Unavailable | ApiError::Overloaded => {
+                response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+            }
+            ApiError::RateLimited { retry_after } => {
+                response.insert_header((RETRY_AFTER, *retry_after));
+            }
+            _ => {}
         }
         response.body(json.unwrap_or_default())
     }

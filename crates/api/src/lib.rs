@@ -34,6 +34,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::Config;
 
 use crate::app::App;
+use crate::auth::Auth;
 use crate::batcher::Batcher;
 use crate::database::Database;
 use crate::drain::Drain;
@@ -63,7 +64,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         batcher,
         waker,
         drain: Drain::default(),
-        admin_secret: config.admin_secret,
+        auth: Auth::new(&config.authorization),
         max_body_bytes: config.max_body_bytes,
     });
     let server = server(app.clone(), listener).map_err(|error| StartError::Other(error.to_string()))?;
