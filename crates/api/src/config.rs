@@ -9,6 +9,8 @@ use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
 
+use crate::wire::output::IdStyle;
+
 pub use authorization::{AuthorizationConfig, AuthorizationVariables};
 
 /// What an API is started with.
@@ -24,6 +26,8 @@ pub struct Config {
     pub pool_size: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// How answers write ids.
+    pub ids: IdStyle,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -37,6 +41,7 @@ pub struct ConfigVariables {
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
+    api_ids: Option<String>,
     shards: Option<String>,
 }
 
@@ -57,6 +62,7 @@ impl Config {
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let ids = faults.or("API_IDS", IdStyle::Text, raw.api_ids, id_style);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
@@ -81,9 +87,18 @@ impl Config {
                 authorization,
                 pool_size,
                 max_body_bytes,
+                ids,
                 shards,
             })
         })
+    }
+}
+
+fn id_style(value: &str) -> Result<IdStyle, &'static str> {
+    match value {
+        "string" => Ok(IdStyle::Text),
+        "number" => Ok(IdStyle::Number),
+        _ => Err("takes string or number"),
     }
 }
 

@@ -68,6 +68,14 @@ codes! {
     LimitNegative => "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE",
     /// `offset` is negative.
     OffsetNegative => "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED",
+    /// `where.or` has a field that does not exist.
+    UnknownFilterField => "PLT_SQL_OPENAPI_UNKNOWN_FIELD",
+    /// A cursor is asked for in an order without the id.
+    CursorWithoutId => "PLT_SQL_OPENAPI_PRIMARY_KEY_NOT_INCLUDED_IN_ORDER_BY_IN_CURSOR_PAGINATION",
+    /// A change of many rows that does not say which.
+    MissingWhere => "PLT_SQL_MAPPER_MISSING_WHERE_CLAUSE",
+    /// Too much of something; the message says how much there may be.
+    LimitExceeded => "PH_LIMIT_EXCEEDED",
     /// Without valid credentials (401), or with some that do not suffice (403).
     Unauthorized => "PLT_DB_AUTH_UNAUTHORIZED",
     /// The caller may not see or set a field.
@@ -78,6 +86,10 @@ codes! {
     UnknownQueue => "PH_UNKNOWN_QUEUE",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
+    /// The message has ended and cannot be changed or cancelled any more.
+    NotPending => "PH_NOT_PENDING",
+    /// The message will not be attempted again, but an attempt may be under way.
+    InFlight => "PH_IN_FLIGHT",
     /// The database does not take a value that the API took.
     Refused => "PH_REFUSED",
     /// More requests wait than can be served soon. Nothing was stored.
@@ -102,7 +114,11 @@ pub enum ApiError {
     RequestTimeout,
     UnknownField(String),
     UnknownParameter(String),
-    ReadOnlyField(&'static str),
+    /// A field that clients do not set, and what to do instead.
+    ReadOnlyField {
+        field: &'static str,
+        instead: &'static str,
+    },
     InvalidValue {
         field: &'static str,
         problem: String,
@@ -110,6 +126,15 @@ pub enum ApiError {
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
+    UnknownFilterField(String),
+    CursorWithoutId,
+    MissingWhere,
+    /// What there may be at most, in a sentence.
+    Limit(String),
+    /// A filter that would change or delete more rows than one request may.
+    TooManyRows {
+        limit: i64,
+    },
     /// No valid credentials.
     Unauthorized,
     /// Valid credentials that do not suffice.
@@ -132,6 +157,8 @@ pub enum ApiError {
         target: String,
     },
     InUse,
+    NotPending,
+    InFlight,
     Refused,
     Overloaded,
     Unavailable,
@@ -181,7 +208,15 @@ impl ApiError {
             ApiError::RequestTimeout => (Status::REQUEST_TIMEOUT, ErrorCode::RequestTimeout),
             ApiError::UnknownField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownField),
             ApiError::UnknownParameter(_) => (Status::BAD_REQUEST, ErrorCode::UnknownParameter),
-            ApiError::ReadOnlyField(_) => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
+            ApiError::UnknownFilterField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownFilterField),
+            ApiError::CursorWithoutId => (Status::BAD_REQUEST, ErrorCode::CursorWithoutId),
+            ApiError::MissingWhere => (Status::BAD_REQUEST, ErrorCode::MissingWhere),
+            ApiError::Limit(_) | ApiError::TooManyRows { .. } => {
+                (Status::UNPROCESSABLE_ENTITY, ErrorCode::LimitExceeded)
+            }
+            ApiError::NotPending => (Status::CONFLICT, ErrorCode::NotPending),
+            ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
+            ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
             ApiError::InvalidValue { .. } => (Status::BAD_REQUEST, ErrorCode::InvalidValue),
             ApiError::LimitTooLarge(_) => (Status::BAD_REQUEST, ErrorCode::LimitTooLarge),
             ApiError::LimitNegative(_) => (Status::BAD_REQUEST, ErrorCode::LimitNegative),
@@ -216,7 +251,20 @@ impl fmt::Display for ApiError {
             ApiError::RequestTimeout => f.write_str("the request's body did not come in time"),
             ApiError::UnknownField(name) => write!(f, "body has no property '{name}'"),
             ApiError::UnknownParameter(name) => write!(f, "querystring has no parameter '{name}' here"),
-            ApiError::ReadOnlyField(name) => write!(f, "body/{name} is set by Posthaste alone: leave it out"),
+            ApiError::ReadOnlyField { field, instead } => {
+                write!(f, "body/{field} is set by Posthaste alone: {instead}")
+            }
+            ApiError::UnknownFilterField(name) => write!(f, "querystring/where.or has an unknown field '{name}'"),
+            ApiError::CursorWithoutId => f.write_str("a cursor needs an order with the id: add orderby.id=asc"),
+            ApiError::MissingWhere => f.write_str("Missing where clause"),
+            ApiError::Limit(problem) => f.write_str(problem),
+            ApiError::TooManyRows { limit } => {
+                write!(f, "one request may change at most {limit} rows, all or none: narrow the filter")
+            }
+            ApiError::NotPending => f.write_str("the message is not pending any more"),
+            ApiError::InFlight => f.write_str(
+                "the message will not be attempted again, but an attempt that has begun may still deliver it",
+            ),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
             ApiError::LimitTooLarge(limit) => {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)

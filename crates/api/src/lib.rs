@@ -11,6 +11,7 @@ mod database;
 mod drain;
 pub mod error;
 mod json;
+mod ops;
 mod rest;
 mod waker;
 mod wire;
@@ -66,6 +67,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         drain: Drain::default(),
         auth: Auth::new(&config.authorization),
         max_body_bytes: config.max_body_bytes,
+        ids: config.ids,
     });
     let server = server(app.clone(), listener).map_err(|error| StartError::Other(error.to_string()))?;
     let finished = tokio::spawn(async move {

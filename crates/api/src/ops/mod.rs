@@ -73,12 +73,19 @@ pub async fn get<R: Resource>(
     Ok(find::<R>(app, caller, listing, fields).await?.pop())
 }
 
-/// Creates a row of what a JSON object describes.
+/// Creates a row of what a JSON object describes. The key, where there is one, makes a repetition of the request be answered
+/// as the first one was; only messages have one.
 ///
 /// # Errors
 /// What the caller may not do, what is wrong with the object, what cannot be stored.
-pub async fn create<R: Resource>(app: &App, caller: &Caller, json: &str) -> Result<Stored<R::Row>, ApiError> {
-    let new = read_new::<R>(app, &caller.grant(Operation::Save)?, json).await?;
+pub async fn create<R: Resource>(
+    app: &App,
+    caller: &Caller,
+    json: &str,
+    idempotency_key: Option<String>,
+) -> Result<Stored<R::Row>, ApiError> {
+    let mut new = read_new::<R>(app, &caller.grant(Operation::Save)?, json).await?;
+    R::set_idempotency_key(&mut new, idempotency_key)?;
     let stored = R::create(app, new).await?;
     app.audit(caller, R::Field::ENTITY, "create", &[R::id(&stored.row)], None).await;
     Ok(stored)

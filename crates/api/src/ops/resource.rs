@@ -56,6 +56,13 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
     /// # Errors
     /// The first fault.
     fn read_new(app: &App, fields: Fields<'_>) -> Result<Self::New, ApiError>;
+    /// Gives a new row the key that came beside it.
+    ///
+    /// # Errors
+    /// It has another.
+    fn set_idempotency_key(_: &mut Self::New, _: Option<String>) -> Result<(), ApiError> {
+        Ok(())
+    }
     /// What a field of it will hold, as far as that is known.
     fn new_value(new: &Self::New, field: Self::Field) -> Option<Value>;
     /// Reads a change; with `whole`, what the entity cannot do without must be there.

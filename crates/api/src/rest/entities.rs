@@ -2,7 +2,7 @@
 
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use posthaste_core::entity::Field;
+use posthaste_core::entity::{Entity, Field};
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::listing::Order;
 
@@ -13,10 +13,8 @@ use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
 use crate::json;
 use crate::ops::{self, Deletion, Resource};
+use crate::wire::idempotency;
 use crate::wire::output::View;
-
-/// Says that an answer is that of an earlier request with the same idempotency key.
-pub const REPLAYED: &str = "idempotency-replayed";
 
 pub async fn list<R: Resource>(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     caller.grant::<R::Field>(Operation::Find)?;
@@ -71,11 +69,12 @@ pub async fn create<R: Resource>(
     caller.grant::<R::Field>(Operation::Save)?;
     let fields = only_fields(&request)?;
     let body = json::text(&request, payload, app.max_body_bytes).await?;
-    let stored = ops::create::<R>(&app, &caller, &body, &request).await?;
+    let key = if R::Field::ENTITY == Entity::Message { idempotency::header(request.headers())? } else { None };
+    let stored = ops::create::<R>(&app, &caller, &body, key).await?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header(("location", format!("/{}/{}", R::Field::ENTITY.plural(), R::id(&stored.row))));
     if stored.replayed {
-        answer.insert_header((REPLAYED, "true"));
+        answer.insert_header((idempotency::REPLAYED, "true"));
     }
     json::answer(answer, &view::<R>(&app, &stored.row, &shown::<R>(&caller, fields)))
 }
@@ -126,7 +125,7 @@ pub async fn delete<R: Resource>(
     let mut parameters = Parameters::of(&request)?;
     let fields = parameters.fields()?;
     // Only queues can be in use.
-    let force = R::Field::ENTITY == posthaste_core::entity::Entity::Queue && parameters.flag("force")?;
+    let force = R::Field::ENTITY == Entity::Queue && parameters.flag("force")?;
     parameters.finish()?;
     let deletion = if force { Deletion::Force } else { Deletion::IfUnused };
     let row = ops::delete::<R>(&app, &caller, id, deletion).await?.ok_or_else(|| ApiError::not_found(&request))?;
