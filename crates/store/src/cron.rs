@@ -3,6 +3,8 @@
 //! A cron is stored together with the message of its first tick, in one statement: there is no active cron without a
 //! future message. Who changes both a cron and its message locks the cron's row first.
 
+mod listing;
+
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
@@ -12,10 +14,11 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::{from_postgres, to_postgres};
 use crate::schema::crons;
 use crate::statement::statement;
+
+pub use listing::{count, find};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,16 +142,6 @@ pub async fn insert(conn: &mut AsyncPgConnection, cron: &NewCron) -> Result<Crea
 pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron>, StoreError> {
     let row = crons::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(Cron::from))
-}
-
-/// Reads a page of crons, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>, StoreError> {
-    let rows =
-        crons::table.select(Row::as_select()).order(crons::id).limit(page.limit).offset(page.offset).load(conn).await?;
-    Ok(rows.into_iter().map(Cron::from).collect())
 }
 
 /// Deletes a cron and cancels the message of its next tick. What has fired already is delivered.

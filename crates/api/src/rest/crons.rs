@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use posthaste_core::entity::CronField;
 use posthaste_core::ids::CronId;
 use posthaste_core::schedule::Schedule;
 use posthaste_store::connect::Connection;
@@ -30,8 +31,8 @@ pub async fn create(app: Data<App>, _: Plain, Json(input): Json<CronInput>) -> R
     }
 }
 
-pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, ApiError> {
-    let crons = app.database.read(move |conn| cron::list(conn, page).boxed()).await?;
+pub async fn list(app: Data<App>, Paging(listing): Paging<CronField>) -> Result<HttpResponse, ApiError> {
+    let crons = app.database.read(move |conn| async move { cron::find(conn, &listing).await }.boxed()).await?;
     json::ok(&crons.iter().map(CronView::from).collect::<Vec<_>>())
 }
 

@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use posthaste_core::entity::MessageField;
 use posthaste_core::ids::MessageId;
 use posthaste_store::message::{self, NewMessage};
 
@@ -17,8 +18,8 @@ pub async fn create(app: Data<App>, _: Plain, Json(new): Json<NewMessage>) -> Re
     json::created(format!("/messages/{}", accepted.id), &MessageView::accepted(&message, &accepted))
 }
 
-pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, ApiError> {
-    let messages = app.database.read(move |conn| message::list(conn, page).boxed()).await?;
+pub async fn list(app: Data<App>, Paging(listing): Paging<MessageField>) -> Result<HttpResponse, ApiError> {
+    let messages = app.database.read(move |conn| async move { message::find(conn, &listing).await }.boxed()).await?;
     json::ok(&messages.iter().map(MessageView::from).collect::<Vec<_>>())
 }
 

@@ -7,7 +7,9 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::web::Query;
 use actix_web::{FromRequest, HttpRequest};
-use posthaste_store::page::Page;
+use posthaste_core::entity::Field;
+use posthaste_core::filter::Filter;
+use posthaste_core::listing::Listing;
 
 use crate::error::ApiError;
 
@@ -20,8 +22,8 @@ const DEFAULT_LIMIT: i64 = 10;
 pub struct PathId(pub i64);
 
 /// `limit` and `offset` of a list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Paging(pub Page);
+#[derive(Debug, Clone, PartialEq)]
+pub struct Paging<F>(pub Listing<F>);
 
 /// `force` of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +55,9 @@ fn unknown(name: String) -> ApiError {
     ApiError::UnknownParameter(name.chars().take(100).collect())
 }
 
-impl Parameters for Paging {
-    fn read(pairs: Vec<(String, String)>) -> Result<Paging, ApiError> {
-        let mut page = Page { limit: DEFAULT_LIMIT, offset: 0 };
+impl<F: Field> Parameters for Paging<F> {
+    fn read(pairs: Vec<(String, String)>) -> Result<Paging<F>, ApiError> {
+        let mut page = Listing::first(DEFAULT_LIMIT, Filter::default());
         for (name, value) in pairs {
             match name.as_str() {
                 "limit" => page.limit = integer("limit", &value)?,
@@ -111,7 +113,16 @@ macro_rules! from_query {
         }
     )*};
 }
-from_query!(Paging, Force, Plain);
+from_query!(Force, Plain);
+
+impl<F: Field> FromRequest for Paging<F> {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(read(request.query_string()))
+    }
+}
 
 impl FromRequest for PathId {
     type Error = ApiError;
@@ -135,6 +146,11 @@ fn path_id(text: &str) -> Result<PathId, Option<ApiError>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use posthaste_core::entity::QueueField;
+
+    fn page(limit: i64, offset: i64) -> Paging<QueueField> {
+        Paging(Listing { offset, ..Listing::first(limit, Filter::default()) })
+    }
 
     fn problem<T: Parameters + std::fmt::Debug>(query: &str) -> String {
         read::<T>(query).unwrap_err().to_string()
@@ -142,20 +158,20 @@ mod tests {
 
     #[test]
     fn pages_are_bounded() {
-        assert_eq!(read(""), Ok(Paging(Page { limit: 10, offset: 0 })));
-        assert_eq!(read("limit=0&offset=7"), Ok(Paging(Page { limit: 0, offset: 7 })));
-        assert_eq!(read("limit=100"), Ok(Paging(Page { limit: 100, offset: 0 })));
-        assert_eq!(problem::<Paging>("limit=101"), "Param limit=101 not allowed. Max accepted value 100.");
-        assert_eq!(problem::<Paging>("limit=-1"), "Param limit=-1 not allowed. It must not be negative.");
-        assert_eq!(problem::<Paging>("offset=-1"), "Param offset=-1 not allowed. It must not be negative.");
+        assert_eq!(read(""), Ok(page(10, 0)));
+        assert_eq!(read("limit=0&offset=7"), Ok(page(0, 7)));
+        assert_eq!(read("limit=100"), Ok(page(100, 0)));
+        assert_eq!(problem::<Paging<QueueField>>("limit=101"), "Param limit=101 not allowed. Max accepted value 100.");
+        assert_eq!(problem::<Paging<QueueField>>("limit=-1"), "Param limit=-1 not allowed. It must not be negative.");
+        assert_eq!(problem::<Paging<QueueField>>("offset=-1"), "Param offset=-1 not allowed. It must not be negative.");
         for query in ["limit=x", "limit=", "limit=1.5", "limit=%2B1", "limit"] {
-            assert_eq!(problem::<Paging>(query), "querystring/limit must be integer", "{query}");
+            assert_eq!(problem::<Paging<QueueField>>(query), "querystring/limit must be integer", "{query}");
         }
     }
 
     #[test]
     fn unknown_parameters_are_named() {
-        assert_eq!(problem::<Paging>("limits=5"), "querystring has no parameter 'limits' here");
+        assert_eq!(problem::<Paging<QueueField>>("limits=5"), "querystring has no parameter 'limits' here");
         assert_eq!(problem::<Plain>("where.id.eq=5"), "querystring has no parameter 'where.id.eq' here");
         assert_eq!(problem::<Force>("forse=true"), "querystring has no parameter 'forse' here");
     }

@@ -3,6 +3,7 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
+use posthaste_core::entity::QueueField;
 use posthaste_core::ids::QueueId;
 use posthaste_store::queue::{self, Created, Deleted, Deletion, NewQueue};
 
@@ -22,8 +23,8 @@ pub async fn create(app: Data<App>, _: Plain, Json(new): Json<NewQueue>) -> Resu
     }
 }
 
-pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, ApiError> {
-    let queues = app.database.read(move |conn| queue::list(conn, page).boxed()).await?;
+pub async fn list(app: Data<App>, Paging(listing): Paging<QueueField>) -> Result<HttpResponse, ApiError> {
+    let queues = app.database.read(move |conn| async move { queue::find(conn, &listing).await }.boxed()).await?;
     json::ok(&queues.iter().map(QueueView::from).collect::<Vec<_>>())
 }
 

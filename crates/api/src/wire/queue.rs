@@ -152,6 +152,8 @@ mod tests {
             headers: Some(serde_json::json!({"X-A": "1"})),
             dead_letter_queue_id: None,
             max_retries: Some(1),
+            paused_at: None,
+            paused_reason: None,
             created_at: Timestamp(0),
             updated_at: Timestamp(1000),
         };
