@@ -98,6 +98,8 @@ codes! {
     Unavailable => "PH_UNAVAILABLE",
     /// The connection to the database was lost while it stored: perhaps it did.
     OutcomeUnknown => "PH_OUTCOME_UNKNOWN",
+    /// The list or count takes too long: its filter lets too much through, or nothing that is indexed narrows it.
+    TooExpensive => "PH_QUERY_TOO_EXPENSIVE",
     /// A fault of Posthaste; its log says more.
     Internal => "PH_INTERNAL",
 }
@@ -163,6 +165,8 @@ pub enum ApiError {
     Overloaded,
     Unavailable,
     OutcomeUnknown,
+    /// A list or count.
+    TooExpensive,
     Internal,
 }
 
@@ -232,6 +236,7 @@ impl ApiError {
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             ApiError::OutcomeUnknown => (Status::SERVICE_UNAVAILABLE, ErrorCode::OutcomeUnknown),
+            ApiError::TooExpensive => (Status::UNPROCESSABLE_ENTITY, ErrorCode::TooExpensive),
             ApiError::Internal => (Status::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
         (status, Some(code))
@@ -289,6 +294,9 @@ impl fmt::Display for ApiError {
             ApiError::OutcomeUnknown => f.write_str(
                 "the database's answer was lost: what was asked may have been done, so look before you try again",
             ),
+            ApiError::TooExpensive => {
+                f.write_str("the list or count takes too long: narrow the filter, for example by id, queueId or a time")
+            }
             ApiError::Internal => f.write_str("internal error"),
         }
     }
@@ -333,6 +341,7 @@ impl ApiError {
                 tracing::warn!(%error, "a read failed");
                 ApiError::Unavailable
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::Constraint { .. }
             | StoreError::MissingPartition
             | StoreError::Data(_)
@@ -360,6 +369,7 @@ impl ApiError {
                 tracing::warn!(%error, "a value was refused");
                 ApiError::Refused
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::NotFound | StoreError::Other(_) => {
                 tracing::error!(%error, "a write failed");
                 ApiError::Internal

@@ -11,6 +11,8 @@ diesel::table! {
         headers -> Nullable<Jsonb>,
         dead_letter_queue_id -> Nullable<BigInt>,
         max_retries -> Nullable<Integer>,
+        paused_at -> Nullable<Timestamptz>,
+        paused_reason -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }

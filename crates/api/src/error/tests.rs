@@ -28,6 +28,7 @@ fn every() -> Vec<ApiError> {
         ApiError::Overloaded,
         ApiError::Unavailable,
         ApiError::OutcomeUnknown,
+        ApiError::TooExpensive,
         ApiError::Internal,
     ]
 }
@@ -69,6 +70,7 @@ fn the_table_of_errors_is_stable() {
             (503, "PH_OVERLOADED"),
             (503, "PH_UNAVAILABLE"),
             (503, "PH_OUTCOME_UNKNOWN"),
+            (422, "PH_QUERY_TOO_EXPENSIVE"),
             (500, "PH_INTERNAL"),
         ]
     );

@@ -18,6 +18,7 @@ fn with_progress(progress: Progress) -> Message {
         headers: None,
         scheduled_at: Timestamp(1_000_000),
         cron_id: Some(CronId(3)),
+        expires_at: None,
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
         progress,
