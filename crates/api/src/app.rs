@@ -16,6 +16,8 @@ pub struct App {
     pub drain: Drain,
     /// `None` lets everyone in.
     pub admin_secret: Option<Secret>,
-    /// The largest request body, in bytes.
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
 }

@@ -1,6 +1,7 @@
 //! The API's settings.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
 use posthaste_service::parse;
@@ -18,8 +19,12 @@ pub struct Config {
     pub admin_secret: Option<Secret>,
     /// Connections to the database, at most.
     pub pool_size: u32,
-    /// The largest request body, in bytes.
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_ttl: Duration,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -34,6 +39,8 @@ pub struct ConfigVariables {
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
+    max_batch_bytes: Option<String>,
+    idempotency_ttl_seconds: Option<String>,
     shards: Option<String>,
 }
 
@@ -55,6 +62,10 @@ impl Config {
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        // No more than may wait in memory at all.
+        let max_batch_bytes = faults.or("MAX_BATCH_BYTES", 32 << 20, raw.max_batch_bytes, parse::integer(1..=64 << 20));
+        let ttl = parse::integer(60..=30 * 86_400);
+        let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         if let Some(host) = &host
             && raw.admin_secret.is_none()
@@ -77,6 +88,8 @@ impl Config {
                 admin_secret: raw.admin_secret,
                 pool_size,
                 max_body_bytes,
+                max_batch_bytes,
+                idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 shards,
             })
         })
@@ -106,13 +119,22 @@ mod tests {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
         assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert_eq!((config.max_batch_bytes, config.idempotency_ttl), (33_554_432, Duration::from_secs(86_400)));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
     fn all_faults_are_told() {
-        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
-        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
+        let given = [
+            ("PORT", "x"),
+            ("POOL_SIZE", "0"),
+            ("MAX_BODY_BYTES", "1k"),
+            ("MAX_BATCH_BYTES", "67108865"),
+            ("IDEMPOTENCY_TTL_SECONDS", "59"),
+            ("SHARDS", "1025"),
+        ];
+        let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);
+        assert_eq!(at_fault(&given), all.collect::<Vec<_>>());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
@@ -22,7 +23,7 @@ use crate::wire::fields::Fields;
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// How long a body may take to come. A client that sends it byte by byte would hold a connection for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What can be read from the fields of a request's body.
 pub trait Input: Sized + 'static {
@@ -47,7 +48,7 @@ impl<T: Input> FromRequest for Json<T> {
         let announced = announced_length(request);
         let payload = web::Payload::from_request(request, payload);
         async move {
-            if kind == Kind::Other {
+            if matches!(kind, Kind::Lines | Kind::Other) {
                 return Err(ApiError::MediaType);
             }
             if announced.is_some_and(|length| length > limit) {
@@ -71,21 +72,25 @@ fn read<T: Input>(kind: Kind, bytes: &Bytes) -> Result<T, ApiError> {
     match kind {
         Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
         Kind::Json => T::read(Fields::parse(std::str::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?)?),
+        Kind::Lines => Err(ApiError::MediaType),
         Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
 /// What a request says that its body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Json,
+    /// JSON values, one a line.
+    Lines,
     /// Plain text, or nothing said: a body that is no object.
     Text,
     Other,
 }
 
 impl Kind {
-    fn of(request: &HttpRequest) -> Kind {
+    /// By its content type.
+    pub fn of(request: &HttpRequest) -> Kind {
         let Some(value) = request.headers().get(header::CONTENT_TYPE) else {
             return Kind::Text;
         };
@@ -93,6 +98,9 @@ impl Kind {
         let essence = value.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
             Kind::Json
+        } else if ["application/x-ndjson", "application/ndjson"].iter().any(|lines| essence.eq_ignore_ascii_case(lines))
+        {
+            Kind::Lines
         } else if essence.is_empty() || essence.eq_ignore_ascii_case("text/plain") {
             Kind::Text
         } else {
@@ -101,7 +109,8 @@ impl Kind {
     }
 }
 
-fn announced_length(request: &HttpRequest) -> Option<usize> {
+/// How long a body is going to be, where the request says it.
+pub fn announced_length(request: &HttpRequest) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -110,7 +119,15 @@ fn announced_length(request: &HttpRequest) -> Option<usize> {
 /// # Errors
 /// [`ApiError::Internal`] if it is no JSON, which only a fault of ours makes it.
 pub fn ok(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
+    with_status(StatusCode::OK, value)
+}
+
+/// As [`ok`], with another status.
+///
+/// # Errors
+/// As [`ok`].
+pub fn with_status(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::build(status).insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
 }
 
 /// As [`ok`], with the path of what was created.
@@ -154,6 +171,8 @@ mod tests {
         ] {
             assert_eq!(kind(other), Kind::Other, "{other}");
         }
+        assert_eq!(kind("application/x-ndjson; charset=utf-8"), Kind::Lines);
+        assert_eq!(kind("Application/NDJSON"), Kind::Lines);
         assert_eq!(kind("text/plain;charset=UTF-8"), Kind::Text);
         assert_eq!(Kind::of(&TestRequest::default().to_http_request()), Kind::Text);
     }

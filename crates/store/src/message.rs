@@ -5,6 +5,8 @@
 //! else its final attempt.
 
 mod insertion;
+mod keyed;
+mod together;
 
 use diesel::OptionalExtension;
 use diesel::pg::data_types::PgTimestamp;
@@ -19,7 +21,9 @@ use crate::page::Page;
 use crate::reading::from_postgres;
 use crate::statement::statement;
 
-pub use insertion::{Accepted, Batch, NewMessage, insert};
+pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
+pub use keyed::{insert_keyed, sweep};
+pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +62,8 @@ pub struct Message {
     pub cron_id: Option<CronId>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
+    /// From then on it is not sent any more.
+    pub expires_at: Option<Timestamp>,
     pub progress: Progress,
 }
 
@@ -139,6 +145,7 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
+    Option<PgTimestamp>,
 );
 
 type SqlRow = (
@@ -156,6 +163,7 @@ type SqlRow = (
     Nullable<Timestamptz>,
     Nullable<Integer>,
     Nullable<Text>,
+    Nullable<Timestamptz>,
     Nullable<Timestamptz>,
 );
 
@@ -177,6 +185,7 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
+            expires_at,
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
@@ -198,6 +207,7 @@ impl From<Row> for Message {
             cron_id: cron_id.map(CronId),
             created_at: from_postgres(created_at),
             updated_at: from_postgres(updated_at),
+            expires_at: expires_at.map(from_postgres),
             progress,
         }
     }
@@ -222,7 +232,7 @@ fn ending(outcome: &str) -> Option<Ending> {
 macro_rules! columns {
     () => {
         "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.created_at,
-                m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at "
+                m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at, m.expires_at "
     };
 }
 

@@ -1,5 +1,6 @@
 //! `/messages`.
 
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
@@ -8,13 +9,27 @@ use posthaste_store::message::{self, NewMessage};
 
 use super::parameters::{Paging, PathId, Plain};
 use crate::app::App;
+use crate::batcher::Stored;
 use crate::error::ApiError;
 use crate::json::{self, Json};
+use crate::wire::idempotency;
 use crate::wire::message::MessageView;
 
-pub async fn create(app: Data<App>, _: Plain, Json(new): Json<NewMessage>) -> Result<HttpResponse, ApiError> {
-    let (message, accepted) = app.batcher.store(new).await?;
-    json::created(format!("/messages/{}", accepted.id), &MessageView::accepted(&message, &accepted))
+pub async fn create(
+    app: Data<App>,
+    request: HttpRequest,
+    _: Plain,
+    Json(mut new): Json<NewMessage>,
+) -> Result<HttpResponse, ApiError> {
+    idempotency::apply(&mut new, idempotency::header(request.headers())?)?;
+    let Stored { message, accepted, replayed } = app.batcher.store(new).await?;
+    let view = MessageView::accepted(&message, &accepted);
+    let mut response = json::created(format!("/messages/{}", accepted.id), &view)?;
+    if replayed {
+        let (name, value) = (HeaderName::from_static(idempotency::REPLAYED), HeaderValue::from_static("true"));
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
 }
 
 pub async fn list(app: Data<App>, Paging(page): Paging) -> Result<HttpResponse, ApiError> {

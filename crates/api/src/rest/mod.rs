@@ -3,6 +3,7 @@
 //! Every path may end with a slash. `HEAD` is `GET` without the body. A method that a path does not have is answered as
 //! a path that does not exist, as the original does.
 
+mod batch;
 mod crons;
 mod health;
 mod messages;
@@ -29,6 +30,8 @@ pub fn configure(config: &mut ServiceConfig) {
     list(config, "/queues", get().to(queues::list), web::post().to(queues::create));
     single(config, "/queues", get().to(queues::get), web::delete().to(queues::delete));
     list(config, "/messages", get().to(messages::list), web::post().to(messages::create));
+    let batch = open("/messages/batch").route(web::post().to(batch::create));
+    config.service(batch.wrap(from_fn(require_secret)));
     single(config, "/messages", get().to(messages::get), web::delete().to(messages::delete));
     for path in ["/crons", "/cron"] {
         list(config, path, get().to(crons::list), web::post().to(crons::create));

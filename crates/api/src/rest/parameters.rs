@@ -7,6 +7,7 @@ use std::future::{Ready, ready};
 use actix_web::dev::Payload;
 use actix_web::web::Query;
 use actix_web::{FromRequest, HttpRequest};
+use posthaste_store::message::OnError;
 use posthaste_store::page::Page;
 
 use crate::error::ApiError;
@@ -26,6 +27,10 @@ pub struct Paging(pub Page);
 /// `force` of a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Force(pub bool);
+
+/// `onError` of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchMode(pub OnError);
 
 /// No parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +95,24 @@ impl Parameters for Force {
     }
 }
 
+impl Parameters for BatchMode {
+    fn read(pairs: Vec<(String, String)>) -> Result<BatchMode, ApiError> {
+        let mut mode = OnError::FailItem;
+        for (name, value) in pairs {
+            mode = match (name.as_str(), value.as_str()) {
+                ("onError", "fail-item") => OnError::FailItem,
+                ("onError", "fail-all") => OnError::FailAll,
+                ("onError", _) => {
+                    let problem = "querystring/onError must be equal to one of the allowed values: fail-item, fail-all";
+                    return Err(ApiError::Validation(problem.to_owned()));
+                }
+                _ => return Err(unknown(name)),
+            };
+        }
+        Ok(BatchMode(mode))
+    }
+}
+
 impl Parameters for Plain {
     fn read(pairs: Vec<(String, String)>) -> Result<Plain, ApiError> {
         match pairs.into_iter().next() {
@@ -111,7 +134,7 @@ macro_rules! from_query {
         }
     )*};
 }
-from_query!(Paging, Force, Plain);
+from_query!(Paging, Force, BatchMode, Plain);
 
 impl FromRequest for PathId {
     type Error = ApiError;
@@ -165,6 +188,15 @@ mod tests {
         assert_eq!(read(""), Ok(Force(false)));
         assert_eq!(read("force=true"), Ok(Force(true)));
         assert_eq!(problem::<Force>("force=1"), "querystring/force must be boolean");
+    }
+
+    #[test]
+    fn batches_say_what_becomes_of_the_others() {
+        assert_eq!(read(""), Ok(BatchMode(OnError::FailItem)));
+        assert_eq!(read("onError=fail-item"), Ok(BatchMode(OnError::FailItem)));
+        assert_eq!(read("onError=fail-all"), Ok(BatchMode(OnError::FailAll)));
+        assert!(problem::<BatchMode>("onError=ignore").starts_with("querystring/onError must be equal to one of"));
+        assert_eq!(problem::<BatchMode>("onerror=fail-all"), "querystring has no parameter 'onerror' here");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! The JSON of requests and answers: names, types, order and formats exactly as clients of pg-hooks know them.
 
 pub mod cron;
+pub mod delay;
 pub mod fields;
+pub mod idempotency;
 pub mod message;
 pub mod queue;
 pub mod time;
