@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use posthaste_store::error::StoreError;
 use serde::Serialize;
 
+use crate::batcher::LARGEST_BATCH;
 use crate::rest::parameters::LARGEST_LIMIT;
 
 /// How soon a client may try again what could not be done now, in seconds.
@@ -84,6 +85,12 @@ codes! {
     RateLimited => "PH_RATE_LIMITED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
+    /// The idempotency key was used before, for another message.
+    IdempotencyConflict => "PH_IDEMPOTENCY_CONFLICT",
+    /// A batch has more than 10,000 messages.
+    BatchTooLarge => "PH_BATCH_TOO_LARGE",
+    /// A batch that is to be stored whole or not at all has a message that cannot be.
+    BatchRefused => "PH_BATCH_REFUSED",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
     /// The message has ended and cannot be changed or cancelled any more.
@@ -158,6 +165,13 @@ pub enum ApiError {
         method: String,
         target: String,
     },
+    IdempotencyConflict,
+    BatchTooLarge,
+    /// `failed` of `count` messages cannot be stored.
+    BatchRefused {
+        failed: usize,
+        count: usize,
+    },
     InUse,
     NotPending,
     InFlight,
@@ -231,6 +245,9 @@ impl ApiError {
             ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
+            ApiError::IdempotencyConflict => (Status::CONFLICT, ErrorCode::IdempotencyConflict),
+            ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
+            ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
@@ -287,6 +304,13 @@ impl fmt::Display for ApiError {
             }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
+            ApiError::IdempotencyConflict => {
+                f.write_str("body/idempotencyKey: was used before for another message to this queue")
+            }
+            ApiError::BatchTooLarge => write!(f, "body must NOT have more than {LARGEST_BATCH} items"),
+            ApiError::BatchRefused { failed, count } => {
+                write!(f, "nothing was stored: {failed} of {count} messages cannot be")
+            }
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),

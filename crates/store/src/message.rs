@@ -6,7 +6,9 @@
 
 mod changing;
 mod insertion;
+mod keyed;
 mod listing;
+mod together;
 
 use diesel::OptionalExtension;
 use diesel::pg::data_types::PgTimestamp;
@@ -22,8 +24,10 @@ use crate::statement::statement;
 
 pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
-pub use insertion::{Accepted, Batch, NewMessage, insert};
+pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
+pub use keyed::{insert_keyed, sweep};
 pub use listing::{count, find};
+pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +166,7 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
+    Option<PgTimestamp>,
 );
 
 type SqlRow = (
@@ -180,6 +185,7 @@ type SqlRow = (
     Nullable<Timestamptz>,
     Nullable<Integer>,
     Nullable<Text>,
+    Nullable<Timestamptz>,
     Nullable<Timestamptz>,
 );
 
@@ -202,6 +208,7 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
+            expires_at,
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {

@@ -24,6 +24,7 @@ use actix_web::{Error, ResponseError};
 use serde_json::Value;
 
 pub use caller::Caller;
+pub use grant::{Grant, Operation};
 
 use crate::auth::claims::{Claims, split};
 use crate::auth::rules::{ADMIN, Rules};

@@ -4,6 +4,7 @@
 //! a path that does not exist, as the original does. Who asks is looked at before anything else of a request.
 
 mod actions;
+mod batch;
 mod conditions;
 mod cursor;
 mod entities;
@@ -29,6 +30,7 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/queues/{id}/stats").route(get().to(actions::queue_stats)))
         .service(resource("/queues/{id}/pause").route(web::post().to(actions::pause)))
         .service(resource("/queues/{id}/resume").route(web::post().to(actions::resume)))
+        .service(resource("/messages/batch").route(web::post().to(batch::create)))
         .service(resource("/messages/{id}/cancel").route(web::post().to(actions::cancel)))
         .service(resource("/messages/{id}/attempts").route(get().to(actions::attempts)))
         .default_service(web::to(nothing));

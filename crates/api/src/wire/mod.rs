@@ -3,7 +3,9 @@
 pub mod attempt;
 pub mod cron;
 pub mod echo;
+pub mod delay;
 pub mod fields;
+pub mod idempotency;
 pub mod message;
 pub mod output;
 pub mod patch;
