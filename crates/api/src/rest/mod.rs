@@ -3,8 +3,10 @@
 //! Every path may end with a slash. `HEAD` is `GET` without the body. A method that a path does not have is answered as
 //! a path that does not exist, as the original does.
 
+mod audit;
 mod crons;
 mod health;
+mod keys;
 mod messages;
 pub mod parameters;
 mod queues;
@@ -14,7 +16,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
 use serde_json::json;
 
-use crate::auth::require_secret;
+use crate::auth::require_grant;
 use crate::error::ApiError;
 use crate::json;
 
@@ -30,6 +32,8 @@ pub fn configure(config: &mut ServiceConfig) {
     single(config, "/queues", get().to(queues::get), web::delete().to(queues::delete));
     list(config, "/messages", get().to(messages::list), web::post().to(messages::create));
     single(config, "/messages", get().to(messages::get), web::delete().to(messages::delete));
+    keys::configure(config);
+    audit::configure(config);
     for path in ["/crons", "/cron"] {
         list(config, path, get().to(crons::list), web::post().to(crons::create));
         single(config, path, get().to(crons::get), web::delete().to(crons::delete));
@@ -43,12 +47,12 @@ fn open(path: &str) -> Resource {
 
 fn list(config: &mut ServiceConfig, path: &str, read: Route, create: Route) {
     let resource = open(path).route(read).route(create);
-    config.service(resource.wrap(from_fn(require_secret)));
+    config.service(resource.wrap(from_fn(require_grant)));
 }
 
 fn single(config: &mut ServiceConfig, path: &str, read: Route, delete: Route) {
     let resource = open(&format!("{path}/{{id}}")).route(read).route(delete);
-    config.service(resource.wrap(from_fn(require_secret)));
+    config.service(resource.wrap(from_fn(require_grant)));
 }
 
 fn with_slash(path: &str) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! The JSON of requests and answers: names, types, order and formats exactly as clients of pg-hooks know them.
 
+pub mod api_key;
+pub mod audit;
 pub mod cron;
 pub mod fields;
 pub mod message;
