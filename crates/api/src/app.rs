@@ -32,14 +32,7 @@ impl App {
     /// Records an administrative change that has been made. Messages are no such thing.
     ///
     /// A failure is logged and changes nothing: what was done is done.
-    pub async fn audit(
-        &self,
-        caller: &Caller,
-        entity: Entity,
-        action: &str,
-        ids: &[i64],
-        fields: Option<Vec<String>>,
-    ) {
+    pub async fn audit(&self, caller: &Caller, entity: Entity, action: &str, ids: &[i64], fields: Option<Vec<String>>) {
         if entity == Entity::Message {
             return;
         }

@@ -54,12 +54,7 @@ pub async fn optional_text(
     }
 }
 
-async fn bytes_of(
-    request: &HttpRequest,
-    kind: Kind,
-    payload: web::Payload,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
+async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
     if kind == Kind::Other {
         return Err(ApiError::MediaType);
     }

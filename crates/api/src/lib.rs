@@ -60,12 +60,14 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), config.idempotency_ttl, served.clone());
     let stored = CancellationToken::new();
     let waking = tokio::spawn(waker.clone().run(pool.clone(), stored.clone()));
+    let database = Database::new(pool);
     let app = Data::new(App {
-        database: Database::new(pool),
+        auth: Auth::start(&config.authorization, database.clone())
+            .map_err(|error| StartError::Other(error.to_string()))?,
+        database,
         batcher,
         waker,
         drain: Drain::default(),
-        auth: Auth::new(&config.authorization),
         max_body_bytes: config.max_body_bytes,
         ids: config.ids,
         max_batch_bytes: config.max_batch_bytes,

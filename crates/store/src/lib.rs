@@ -4,7 +4,9 @@
 //! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
+pub mod api_key;
 pub mod attempt;
+pub mod audit;
 pub mod changing;
 pub mod connect;
 pub mod cron;

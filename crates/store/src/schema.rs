@@ -34,5 +34,35 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    /// Keys that applications use the API with.
+    posthaste.api_keys (id) {
+        id -> BigInt,
+        name -> Text,
+        hash -> Bytea,
+        prefix -> Text,
+        scopes -> Array<Text>,
+        queue_ids -> Nullable<Array<BigInt>>,
+        rate_limit -> Nullable<Integer>,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Who changed what.
+    posthaste.audit_log (id) {
+        id -> BigInt,
+        at -> Timestamptz,
+        actor -> Text,
+        action -> Text,
+        entity -> Text,
+        entity_id -> Nullable<BigInt>,
+        detail -> Nullable<Jsonb>,
+    }
+}
+
 diesel::joinable!(crons -> queues (queue_id));
 diesel::allow_tables_to_appear_in_same_query!(queues, crons);

@@ -121,11 +121,7 @@ impl Resource for Crons {
     }
 }
 
-fn done(
-    app: &App,
-    changed: Changed<cron::Stored, ApiError>,
-    named: Option<QueueId>,
-) -> Result<Vec<Cron>, ApiError> {
+fn done(app: &App, changed: Changed<cron::Stored, ApiError>, named: Option<QueueId>) -> Result<Vec<Cron>, ApiError> {
     match changed {
         Changed::Done((rows, shards)) => {
             app.waker.pending(shards);
@@ -133,9 +129,7 @@ fn done(
             Ok(rows)
         }
         Changed::Refused(error) => Err(error),
-        Changed::UnknownQueue => {
-            Err(ApiError::UnknownQueue { field: "queueId", id: named.map_or(0, |queue| queue.0) })
-        }
+        Changed::UnknownQueue => Err(ApiError::UnknownQueue { field: "queueId", id: named.map_or(0, |queue| queue.0) }),
     }
 }
 

@@ -134,7 +134,8 @@ impl Resource for Messages {
 /// attempt all the same. [`ApiError::NotPending`] where the message has ended otherwise.
 pub async fn cancel(app: &App, caller: &Caller, id: i64) -> Result<Option<Message>, ApiError> {
     let grant = caller.grant::<MessageField>(Operation::Save)?;
-    let theirs = || Listing::first(1, Filter::equal(MessageField::Id, Value::Number(id)).intersect(grant.filter.clone()));
+    let theirs =
+        || Listing::first(1, Filter::equal(MessageField::Id, Value::Number(id)).intersect(grant.filter.clone()));
     if Messages::find(app, theirs()).await?.is_empty() {
         return Ok(None);
     }

@@ -84,20 +84,14 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    fn find(
-        app: &App,
-        listing: Listing<Self::Field>,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+    fn find(app: &App, listing: Listing<Self::Field>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
     fn count(app: &App, filter: Filter<Self::Field>) -> impl Future<Output = Result<i64, ApiError>> + Send;
 
     fn create(app: &App, new: Self::New) -> impl Future<Output = Result<Stored<Self::Row>, ApiError>> + Send;
 
     /// All or none, in their order.
-    fn create_all(
-        app: &App,
-        new: Vec<Self::New>,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+    fn create_all(app: &App, new: Vec<Self::New>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
     /// Changes the rows with these ids, all or none. What a row becomes must pass `bounds`, and what it was.
     fn change(

@@ -4,11 +4,13 @@
 //! a path that does not exist, as the original does. Who asks is looked at before anything else of a request.
 
 mod actions;
+mod audit;
 mod batch;
 mod conditions;
 mod cursor;
 mod entities;
 mod health;
+mod keys;
 mod nested;
 pub mod parameters;
 
@@ -34,6 +36,8 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/messages/{id}/cancel").route(web::post().to(actions::cancel)))
         .service(resource("/messages/{id}/attempts").route(get().to(actions::attempts)))
         .default_service(web::to(nothing));
+    keys::configure(config);
+    audit::configure(config);
     nested::configure(config);
     entity::<Queues>(config, "/queues");
     entity::<Messages>(config, "/messages");
