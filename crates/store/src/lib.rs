@@ -4,6 +4,7 @@
 //! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
+pub mod change;
 pub mod connect;
 pub mod cron;
 pub mod error;
