@@ -194,7 +194,7 @@ async fn secrets_are_not_logged_however_much_is() {
         let message =
             json!({"queueId": queue, "body": "hunter2-of-the-message", "headers": {"x": "hunter2-of-a-header"}});
         let message = admin.create_message(&message).await;
-        assert_eq!(stranger.get("/queues").await.status, 403);
+        assert_eq!(stranger.get("/queues").await.status, 401);
         let path = format!("/messages/{message}");
         wait::eventually(SOON, "it is sent", async || admin.get(&path).await.json["sentAt"].is_string()).await;
         process.sigterm();
@@ -221,7 +221,8 @@ fn table(marker: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_readme_lists_every_setting_and_who_reads_it() {
     let log = names::<posthaste_service::telemetry::LogVariables>();
-    let api = names::<posthaste_api::config::ConfigVariables>();
+    let mut api = names::<posthaste_api::config::ConfigVariables>();
+    api.extend(names::<posthaste_api::config::AuthorizationVariables>());
     let scheduler = names::<posthaste_scheduler::config::ConfigVariables>();
     let deliverer = names::<posthaste_deliverer::config::ConfigVariables>();
     let dev = names::<posthaste_standalone::dev::ConfigVariables>();
@@ -273,6 +274,8 @@ fn errors() -> Vec<ApiError> {
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
+        ApiError::FieldForbidden("callback_url"),
+        ApiError::RateLimited { retry_after: 1 },
         ApiError::UnknownQueue { field: "queueId", id: 1 },
         ApiError::InUse,
         ApiError::Refused,

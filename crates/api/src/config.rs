@@ -1,11 +1,17 @@
 //! The API's settings.
 
+mod authorization;
+
 use std::net::IpAddr;
 
-use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
+use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
+
+use crate::wire::output::IdStyle;
+
+pub use authorization::{AuthorizationConfig, AuthorizationVariables};
 
 /// What an API is started with.
 #[derive(Debug, Clone)]
@@ -14,12 +20,14 @@ pub struct Config {
     pub host: String,
     /// 0 takes a free one.
     pub port: u16,
-    /// What requests must carry in `X-PLATFORMATIC-ADMIN-SECRET`; `None` lets everyone in.
-    pub admin_secret: Option<Secret>,
+    /// Who may use it.
+    pub authorization: AuthorizationConfig,
     /// Connections to the database, at most.
     pub pool_size: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// How answers write ids.
+    pub ids: IdStyle,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -30,18 +38,17 @@ pub struct ConfigVariables {
     database_url: Option<String>,
     host: Option<String>,
     port: Option<String>,
-    admin_secret: Option<Secret>,
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
+    api_ids: Option<String>,
     shards: Option<String>,
 }
 
 impl Config {
-    /// Reads the variables named by [`ConfigVariables`].
+    /// Reads the variables named by [`ConfigVariables`] and [`AuthorizationVariables`].
     ///
-    /// Without `ADMIN_SECRET` everyone may do everything. So `HOST` must then be a loopback address, unless
-    /// `ALLOW_ANONYMOUS` is `true`.
+    /// Where nothing keeps strangers out, `HOST` must be a loopback address, unless `ALLOW_ANONYMOUS` is `true`.
     ///
     /// # Errors
     /// Every fault, each with its variable.
@@ -55,17 +62,20 @@ impl Config {
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let ids = faults.or("API_IDS", IdStyle::Text, raw.api_ids, id_style);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
+        let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
-            && raw.admin_secret.is_none()
+            && !authorization.tells_strangers()
             && !anonymous
             && !is_loopback(host)
         {
             faults.add(
                 "ADMIN_SECRET",
                 format!(
-                    "is required to listen on {host}, where others reach the API: set it, or HOST=127.0.0.1, or \
-                     ALLOW_ANONYMOUS=true to let everyone do everything"
+                    "is required to listen on {host}, where others reach the API: set it, or AUTH_RULES with JWT_SECRET, \
+                     JWT_PUBLIC_KEY, JWT_JWKS_URL or AUTH_WEBHOOK_URL, or HOST=127.0.0.1, or ALLOW_ANONYMOUS=true to let \
+                     everyone do what no rule denies"
                 ),
             );
         }
@@ -74,12 +84,21 @@ impl Config {
                 database_url: database_url?.for_service("posthaste-api"),
                 host: host?,
                 port,
-                admin_secret: raw.admin_secret,
+                authorization,
                 pool_size,
                 max_body_bytes,
+                ids,
                 shards,
             })
         })
+    }
+}
+
+fn id_style(value: &str) -> Result<IdStyle, &'static str> {
+    match value {
+        "string" => Ok(IdStyle::Text),
+        "number" => Ok(IdStyle::Number),
+        _ => Err("takes string or number"),
     }
 }
 

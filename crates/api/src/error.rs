@@ -68,12 +68,28 @@ codes! {
     LimitNegative => "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE",
     /// `offset` is negative.
     OffsetNegative => "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED",
-    /// The admin secret is missing (401) or wrong (403).
+    /// `where.or` has a field that does not exist.
+    UnknownFilterField => "PLT_SQL_OPENAPI_UNKNOWN_FIELD",
+    /// A cursor is asked for in an order without the id.
+    CursorWithoutId => "PLT_SQL_OPENAPI_PRIMARY_KEY_NOT_INCLUDED_IN_ORDER_BY_IN_CURSOR_PAGINATION",
+    /// A change of many rows that does not say which.
+    MissingWhere => "PLT_SQL_MAPPER_MISSING_WHERE_CLAUSE",
+    /// Too much of something; the message says how much there may be.
+    LimitExceeded => "PH_LIMIT_EXCEEDED",
+    /// Without valid credentials (401), or with some that do not suffice (403).
     Unauthorized => "PLT_DB_AUTH_UNAUTHORIZED",
+    /// The caller may not see or set a field.
+    FieldForbidden => "PLT_DB_AUTH_FIELD_UNAUTHORIZED",
+    /// An API key was used more often than it may be.
+    RateLimited => "PH_RATE_LIMITED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
+    /// The message has ended and cannot be changed or cancelled any more.
+    NotPending => "PH_NOT_PENDING",
+    /// The message will not be attempted again, but an attempt may be under way.
+    InFlight => "PH_IN_FLIGHT",
     /// The database does not take a value that the API took.
     Refused => "PH_REFUSED",
     /// More requests wait than can be served soon. Nothing was stored.
@@ -98,7 +114,11 @@ pub enum ApiError {
     RequestTimeout,
     UnknownField(String),
     UnknownParameter(String),
-    ReadOnlyField(&'static str),
+    /// A field that clients do not set, and what to do instead.
+    ReadOnlyField {
+        field: &'static str,
+        instead: &'static str,
+    },
     InvalidValue {
         field: &'static str,
         problem: String,
@@ -106,10 +126,26 @@ pub enum ApiError {
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
-    /// No credentials.
+    UnknownFilterField(String),
+    CursorWithoutId,
+    MissingWhere,
+    /// What there may be at most, in a sentence.
+    Limit(String),
+    /// A filter that would change or delete more rows than one request may.
+    TooManyRows {
+        limit: i64,
+    },
+    /// No valid credentials.
     Unauthorized,
-    /// Credentials that do not suffice.
+    /// Valid credentials that do not suffice.
     Forbidden,
+    /// The column of a field that the caller may not see or set.
+    FieldForbidden(&'static str),
+    /// Too many requests with one API key.
+    RateLimited {
+        /// When the next one may come, in seconds; at least 1.
+        retry_after: u64,
+    },
     /// `field` names queue `id`, which does not exist.
     UnknownQueue {
         field: &'static str,
@@ -121,6 +157,8 @@ pub enum ApiError {
         target: String,
     },
     InUse,
+    NotPending,
+    InFlight,
     Refused,
     Overloaded,
     Unavailable,
@@ -170,13 +208,23 @@ impl ApiError {
             ApiError::RequestTimeout => (Status::REQUEST_TIMEOUT, ErrorCode::RequestTimeout),
             ApiError::UnknownField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownField),
             ApiError::UnknownParameter(_) => (Status::BAD_REQUEST, ErrorCode::UnknownParameter),
-            ApiError::ReadOnlyField(_) => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
+            ApiError::UnknownFilterField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownFilterField),
+            ApiError::CursorWithoutId => (Status::BAD_REQUEST, ErrorCode::CursorWithoutId),
+            ApiError::MissingWhere => (Status::BAD_REQUEST, ErrorCode::MissingWhere),
+            ApiError::Limit(_) | ApiError::TooManyRows { .. } => {
+                (Status::UNPROCESSABLE_ENTITY, ErrorCode::LimitExceeded)
+            }
+            ApiError::NotPending => (Status::CONFLICT, ErrorCode::NotPending),
+            ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
+            ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
             ApiError::InvalidValue { .. } => (Status::BAD_REQUEST, ErrorCode::InvalidValue),
             ApiError::LimitTooLarge(_) => (Status::BAD_REQUEST, ErrorCode::LimitTooLarge),
             ApiError::LimitNegative(_) => (Status::BAD_REQUEST, ErrorCode::LimitNegative),
             ApiError::OffsetNegative(_) => (Status::BAD_REQUEST, ErrorCode::OffsetNegative),
             ApiError::Unauthorized => (Status::UNAUTHORIZED, ErrorCode::Unauthorized),
             ApiError::Forbidden => (Status::FORBIDDEN, ErrorCode::Unauthorized),
+            ApiError::FieldForbidden(_) => (Status::FORBIDDEN, ErrorCode::FieldForbidden),
+            ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
@@ -203,7 +251,20 @@ impl fmt::Display for ApiError {
             ApiError::RequestTimeout => f.write_str("the request's body did not come in time"),
             ApiError::UnknownField(name) => write!(f, "body has no property '{name}'"),
             ApiError::UnknownParameter(name) => write!(f, "querystring has no parameter '{name}' here"),
-            ApiError::ReadOnlyField(name) => write!(f, "body/{name} is set by Posthaste alone: leave it out"),
+            ApiError::ReadOnlyField { field, instead } => {
+                write!(f, "body/{field} is set by Posthaste alone: {instead}")
+            }
+            ApiError::UnknownFilterField(name) => write!(f, "querystring/where.or has an unknown field '{name}'"),
+            ApiError::CursorWithoutId => f.write_str("a cursor needs an order with the id: add orderby.id=asc"),
+            ApiError::MissingWhere => f.write_str("Missing where clause"),
+            ApiError::Limit(problem) => f.write_str(problem),
+            ApiError::TooManyRows { limit } => {
+                write!(f, "one request may change at most {limit} rows, all or none: narrow the filter")
+            }
+            ApiError::NotPending => f.write_str("the message is not pending any more"),
+            ApiError::InFlight => f.write_str(
+                "the message will not be attempted again, but an attempt that has begun may still deliver it",
+            ),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
             ApiError::LimitTooLarge(limit) => {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
@@ -215,6 +276,10 @@ impl fmt::Display for ApiError {
                 write!(f, "Param offset={offset} not allowed. It must not be negative.")
             }
             ApiError::Unauthorized | ApiError::Forbidden => f.write_str("operation not allowed"),
+            ApiError::FieldForbidden(column) => write!(f, "field not allowed: {column}"),
+            ApiError::RateLimited { retry_after } => {
+                write!(f, "too many requests with this API key; try again in {retry_after} s")
+            }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
@@ -246,8 +311,14 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(status);
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
-        if matches!(self, ApiError::Unavailable | ApiError::Overloaded) {
-            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        match self {
+            ApiError::Unavailable | ApiError::Overloaded => {
+                response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+            }
+            ApiError::RateLimited { retry_after } => {
+                response.insert_header((RETRY_AFTER, *retry_after));
+            }
+            _ => {}
         }
         response.body(json.unwrap_or_default())
     }

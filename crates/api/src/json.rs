@@ -6,15 +6,11 @@
 
 use std::time::Duration;
 
-use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::{self, Bytes, Data};
-use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use futures_util::FutureExt;
-use futures_util::future::LocalBoxFuture;
+use actix_web::web::{self, Bytes};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
-use crate::app::App;
 use crate::error::ApiError;
 use crate::wire::fields::Fields;
 
@@ -24,54 +20,57 @@ pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json
 /// How long a body may take to come. A client that sends it byte by byte would hold a connection for ever.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What can be read from the fields of a request's body.
-pub trait Input: Sized + 'static {
-    /// Reads and validates it.
-    ///
-    /// # Errors
-    /// The first fault.
-    fn read(fields: Fields<'_>) -> Result<Self, ApiError>;
-}
-
-/// The body of a request, read and validated.
-#[derive(Debug)]
-pub struct Json<T>(pub T);
-
-impl<T: Input> FromRequest for Json<T> {
-    type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Json<T>, ApiError>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let kind = Kind::of(request);
-        let limit = request.app_data::<Data<App>>().map_or(0, |app| app.max_body_bytes);
-        let announced = announced_length(request);
-        let payload = web::Payload::from_request(request, payload);
-        async move {
-            if kind == Kind::Other {
-                return Err(ApiError::MediaType);
-            }
-            if announced.is_some_and(|length| length > limit) {
-                return Err(ApiError::BodyTooLarge);
-            }
-            let payload = payload.await.map_err(|_| ApiError::Internal)?;
-            let bytes = match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
-                Ok(Ok(Ok(bytes))) => bytes,
-                // The connection broke, so nobody reads this answer, or the framing was wrong.
-                Ok(Ok(Err(_))) => return Err(ApiError::InvalidJson),
-                Ok(Err(_)) => return Err(ApiError::BodyTooLarge),
-                Err(_) => return Err(ApiError::RequestTimeout),
-            };
-            read(kind, &bytes).map(Json)
-        }
-        .boxed_local()
+/// The body of a request, which must be JSON; whether it is an object is for its reader to say. To be called once it is known
+/// that the caller may ask for what the request asks for.
+///
+/// # Errors
+/// It is no JSON, larger than `limit` bytes, or does not come in time.
+pub async fn text(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<String, ApiError> {
+    let kind = Kind::of(request);
+    let bytes = bytes_of(request, kind, payload, limit).await?;
+    match kind {
+        Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
+        Kind::Json => String::from_utf8(bytes.into()).map_err(|_| ApiError::InvalidJson),
+        Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
-fn read<T: Input>(kind: Kind, bytes: &Bytes) -> Result<T, ApiError> {
+/// As [`text`], where there may be no body at all.
+///
+/// # Errors
+/// As [`text`].
+pub async fn optional_text(
+    request: &HttpRequest,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<Option<String>, ApiError> {
+    let kind = Kind::of(request);
+    let bytes = bytes_of(request, kind, payload, limit).await?;
     match kind {
-        Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
-        Kind::Json => T::read(Fields::parse(std::str::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?)?),
+        _ if bytes.is_empty() => Ok(None),
+        Kind::Json => String::from_utf8(bytes.into()).map(Some).map_err(|_| ApiError::InvalidJson),
         Kind::Text | Kind::Other => Err(Fields::not_an_object()),
+    }
+}
+
+async fn bytes_of(
+    request: &HttpRequest,
+    kind: Kind,
+    payload: web::Payload,
+    limit: usize,
+) -> Result<Bytes, ApiError> {
+    if kind == Kind::Other {
+        return Err(ApiError::MediaType);
+    }
+    if announced_length(request).is_some_and(|length| length > limit) {
+        return Err(ApiError::BodyTooLarge);
+    }
+    match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        // The connection broke, so nobody reads this answer, or the framing was wrong.
+        Ok(Ok(Err(_))) => Err(ApiError::InvalidJson),
+        Ok(Err(_)) => Err(ApiError::BodyTooLarge),
+        Err(_) => Err(ApiError::RequestTimeout),
     }
 }
 
@@ -113,14 +112,12 @@ pub fn ok(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
 }
 
-/// As [`ok`], with the path of what was created.
+/// An answer that has been begun, with `value` as JSON.
 ///
 /// # Errors
 /// As [`ok`].
-pub fn created(location: String, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
-    let mut response = HttpResponse::Ok();
-    response.insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).insert_header((header::LOCATION, location));
-    Ok(response.body(bytes(value)?))
+pub fn answer(mut answer: HttpResponseBuilder, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
+    Ok(answer.insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
 }
 
 fn bytes(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {

@@ -11,6 +11,7 @@ mod database;
 mod drain;
 pub mod error;
 mod json;
+mod ops;
 mod rest;
 mod waker;
 mod wire;
@@ -34,6 +35,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::Config;
 
 use crate::app::App;
+use crate::auth::Auth;
 use crate::batcher::Batcher;
 use crate::database::Database;
 use crate::drain::Drain;
@@ -63,8 +65,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         batcher,
         waker,
         drain: Drain::default(),
-        admin_secret: config.admin_secret,
+        auth: Auth::new(&config.authorization),
         max_body_bytes: config.max_body_bytes,
+        ids: config.ids,
     });
     let server = server(app.clone(), listener).map_err(|error| StartError::Other(error.to_string()))?;
     let finished = tokio::spawn(async move {

@@ -13,6 +13,7 @@ pub mod ids;
 pub mod listing;
 pub mod queue;
 pub mod schedule;
+pub mod scope;
 pub mod target;
 pub mod time;
 pub mod transition;

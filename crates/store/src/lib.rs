@@ -5,6 +5,7 @@
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
 pub mod change;
+pub mod changing;
 pub mod connect;
 pub mod cron;
 pub mod error;

@@ -20,6 +20,8 @@ fn every() -> Vec<ApiError> {
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
+        ApiError::FieldForbidden("callback_url"),
+        ApiError::RateLimited { retry_after: 2 },
         ApiError::UnknownQueue { field: "queueId", id: 7 },
         ApiError::InUse,
         ApiError::Refused,
@@ -59,6 +61,8 @@ fn the_table_of_errors_is_stable() {
             (400, "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED"),
             (401, "PLT_DB_AUTH_UNAUTHORIZED"),
             (403, "PLT_DB_AUTH_UNAUTHORIZED"),
+            (403, "PLT_DB_AUTH_FIELD_UNAUTHORIZED"),
+            (429, "PH_RATE_LIMITED"),
             (404, "PH_UNKNOWN_QUEUE"),
             (409, "PH_IN_USE"),
             (422, "PH_REFUSED"),
@@ -91,8 +95,13 @@ async fn bodies_have_the_shape_of_the_original() {
 #[test]
 fn only_what_may_be_tried_again_says_when() {
     for error in every() {
-        let says = error.error_response().headers().contains_key(RETRY_AFTER);
-        assert_eq!(says, matches!(error, ApiError::Unavailable | ApiError::Overloaded), "{error:?}");
+        let says = error.error_response().headers().get(RETRY_AFTER).cloned();
+        let expected = match error {
+            ApiError::Unavailable | ApiError::Overloaded => Some(HeaderValue::from_static("1")),
+            ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
+            _ => None,
+        };
+        assert_eq!(says, expected, "{error:?}");
     }
 }
 

@@ -1,8 +1,12 @@
 //! The JSON of requests and answers: names, types, order and formats exactly as clients of pg-hooks know them.
 
+pub mod attempt;
 pub mod cron;
+pub mod echo;
 pub mod fields;
 pub mod message;
+pub mod output;
+pub mod patch;
 pub mod queue;
 pub mod time;
 pub mod value;
