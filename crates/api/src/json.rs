@@ -32,7 +32,7 @@ pub async fn text(request: &HttpRequest, payload: web::Payload, limit: usize) ->
     match kind {
         Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
         Kind::Json => String::from_utf8(bytes.into()).map_err(|_| ApiError::InvalidJson),
-        Kind::Text | Kind::Other => Err(Fields::not_an_object()),
+        Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
@@ -50,12 +50,12 @@ pub async fn optional_text(
     match kind {
         _ if bytes.is_empty() => Ok(None),
         Kind::Json => String::from_utf8(bytes.into()).map(Some).map_err(|_| ApiError::InvalidJson),
-        Kind::Text | Kind::Other => Err(Fields::not_an_object()),
+        Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
 async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
-    if kind == Kind::Other {
+    if matches!(kind, Kind::Lines | Kind::Other) {
         return Err(ApiError::MediaType);
     }
     if announced_length(request).is_some_and(|length| length > limit) {

@@ -166,7 +166,6 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
-    Option<PgTimestamp>,
 );
 
 type SqlRow = (
@@ -185,7 +184,6 @@ type SqlRow = (
     Nullable<Timestamptz>,
     Nullable<Integer>,
     Nullable<Text>,
-    Nullable<Timestamptz>,
     Nullable<Timestamptz>,
 );
 
@@ -208,7 +206,6 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
-            expires_at,
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {

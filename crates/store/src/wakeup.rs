@@ -16,6 +16,9 @@ pub const PENDING: &str = "posthaste_pending";
 /// A cron was created, changed or deleted. Payload: empty.
 pub const CRONS: &str = "posthaste_crons";
 
+/// What clients see has changed: for subscriptions. Payload: empty, or `message:` and the ids of edited messages.
+pub const CHANGES: &str = "posthaste_changes";
+
 /// A deliverer joined or leaves. Payload: empty.
 pub const MEMBERS: &str = "posthaste_members";
 
@@ -69,6 +72,14 @@ pub async fn notify_crons(conn: &mut AsyncPgConnection) -> Result<(), StoreError
     notify(conn, CRONS, "").await
 }
 
+/// Makes the deliverers look at once which queues are paused.
+///
+/// # Errors
+/// Whatever the database says; the caller may ignore it.
+pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    notify(conn, "posthaste_queues", "").await
+}
+
 /// Makes the other deliverers look at once who they are.
 ///
 /// # Errors
@@ -77,7 +88,7 @@ pub async fn notify_members(conn: &mut AsyncPgConnection) -> Result<(), StoreErr
     notify(conn, MEMBERS, "").await
 }
 
-async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
+pub(crate) async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
     diesel::sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)

@@ -119,8 +119,8 @@ impl Resource for Messages {
 
     async fn delete(app: &App, ids: Vec<i64>, _: Deletion) -> Result<Vec<Message>, ApiError> {
         let ids: Vec<MessageId> = ids.into_iter().map(MessageId).collect();
-        let delete = move |conn: &mut _| async move { message::delete_all(conn, &ids).await }.boxed();
-        let deleted = app.database.write(delete).await?;
+        let delete = app.database.write(move |conn| async move { message::delete_all(conn, &ids).await }.boxed());
+        let deleted = delete.await?;
         app.waker.pending(deleted.iter().filter_map(|deleted| deleted.shard));
         Ok(deleted.into_iter().map(|deleted| deleted.message).collect())
     }

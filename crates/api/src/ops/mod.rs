@@ -106,7 +106,7 @@ pub async fn create_all<R: Resource>(app: &App, caller: &Caller, objects: &[Stri
         new.push(one);
     }
     let rows = R::create_all(app, new).await?;
-    app.audit(caller, R::Field::ENTITY, "create", &ids::<R>(&rows), None).await;
+    app.audit(caller, R::Field::ENTITY, "create", &ids_in::<R>(&rows), None).await;
     Ok(rows)
 }
 
@@ -173,7 +173,7 @@ async fn change<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::change(app, ids, patch, grant.filter).await?;
-    app.audit(caller, R::Field::ENTITY, "update", &ids::<R>(&rows), Some(names)).await;
+    app.audit(caller, R::Field::ENTITY, "update", &ids_in::<R>(&rows), Some(names)).await;
     Ok(rows)
 }
 
@@ -219,7 +219,7 @@ async fn remove<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::delete(app, ids, deletion).await?;
-    app.audit(caller, R::Field::ENTITY, "delete", &ids::<R>(&rows), None).await;
+    app.audit(caller, R::Field::ENTITY, "delete", &ids_in::<R>(&rows), None).await;
     Ok(rows)
 }
 
@@ -239,10 +239,10 @@ async fn ids_of<R: Resource>(app: &App, filter: Filter<R::Field>) -> Result<Vec<
     if i64::try_from(rows.len()).unwrap_or(i64::MAX) > LARGEST_CHANGE {
         return Err(ApiError::TooManyRows { limit: LARGEST_CHANGE });
     }
-    Ok(ids::<R>(&rows))
+    Ok(ids_in::<R>(&rows))
 }
 
-fn ids<R: Resource>(rows: &[R::Row]) -> Vec<i64> {
+fn ids_in<R: Resource>(rows: &[R::Row]) -> Vec<i64> {
     rows.iter().map(R::id).collect()
 }
 

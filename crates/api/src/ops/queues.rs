@@ -165,11 +165,16 @@ pub async fn set_paused(
         return Ok(None);
     }
     let action = if pause.is_some() { "pause" } else { "resume" };
-    let work = async |conn: &mut _, pause: Option<Option<String>>| match pause {
-        Some(reason) => queue_state::set_paused(conn, QueueId(id), reason.as_deref()).await,
-        None => queue_state::resume(conn, QueueId(id)).await,
-    };
-    if !app.database.write(move |conn| work(conn, pause).boxed()).await? {
+    let done = app.database.write(move |conn| {
+        async move {
+            match pause {
+                Some(reason) => queue_state::set_paused(conn, QueueId(id), reason.as_deref()).await,
+                None => queue_state::resume(conn, QueueId(id)).await,
+            }
+        }
+        .boxed()
+    });
+    if !done.await? {
         return Ok(None);
     }
     app.waker.queues();

@@ -173,11 +173,11 @@ impl Parameters {
         let fields = self.fields()?;
         let total_count = self.flag("totalCount")?;
         let filter = self.filter()?.unwrap_or_default();
-        let order = self.order()?;
+        let order: Vec<Order<F>> = self.order()?;
         let (after, before) = (self.one("startAfter"), self.one("endBefore"));
         let cursors = self.flag("cursor")? || after.is_some() || before.is_some();
         self.finish()?;
-        if cursors && !order.iter().any(|order| order.field.name() == "id") {
+        if cursors && !order.iter().any(|order| Field::name(order.field) == "id") {
             return Err(ApiError::CursorWithoutId);
         }
         let cursor = match (after, before) {
