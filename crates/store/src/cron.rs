@@ -18,7 +18,7 @@ use crate::reading::{from_postgres, to_postgres};
 use crate::schema::crons;
 use crate::statement::statement;
 
-pub use listing::{count, find};
+pub use listing::{count, find, of_queues};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,7 +21,7 @@ use crate::statement::statement;
 
 pub use crate::attempt::of as attempts;
 pub use insertion::{Accepted, Batch, NewMessage, insert};
-pub use listing::{count, find};
+pub use listing::{count, find, of_crons, of_queues};
 
 /// What a message carries.
 #[derive(Debug, Clone, PartialEq, Eq)]

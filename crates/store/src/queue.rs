@@ -20,7 +20,7 @@ use crate::reading::from_postgres;
 use crate::schema::{crons, queues};
 use crate::statement::statement;
 
-pub use listing::{count, find};
+pub use listing::{count, find, of_dead_letter_queues};
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;
