@@ -1,11 +1,14 @@
 //! The API's settings.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
+
+use crate::cors::Origins;
 
 /// What an API is started with.
 #[derive(Debug, Clone)]
@@ -20,6 +23,10 @@ pub struct Config {
     pub pool_size: u32,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+    /// Whose pages may use the API.
+    pub cors: Origins,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -34,6 +41,8 @@ pub struct ConfigVariables {
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
+    keep_alive_seconds: Option<String>,
+    cors_origins: Option<String>,
     shards: Option<String>,
 }
 
@@ -55,6 +64,8 @@ impl Config {
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
+        let cors = faults.or("CORS_ORIGINS", Origins::Some(Vec::new()), raw.cors_origins, Origins::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         if let Some(host) = &host
             && raw.admin_secret.is_none()
@@ -77,6 +88,8 @@ impl Config {
                 admin_secret: raw.admin_secret,
                 pool_size,
                 max_body_bytes,
+                keep_alive: Duration::from_secs(keep_alive),
+                cors,
                 shards,
             })
         })
@@ -106,13 +119,16 @@ mod tests {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
         assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert_eq!(config.keep_alive, Duration::from_secs(75));
+        assert!(config.cors.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
     fn all_faults_are_told() {
-        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
-        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
+        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("KEEP_ALIVE_SECONDS", "0"), ("CORS_ORIGINS", "here"), ("SHARDS", "1025")];
+        let variables = "DATABASE_URL PORT POOL_SIZE MAX_BODY_BYTES KEEP_ALIVE_SECONDS CORS_ORIGINS SHARDS ADMIN_SECRET";
+        assert_eq!(at_fault(&given).join(" "), variables);
     }
 
     #[test]

@@ -4,8 +4,6 @@
 //! words of the original. What was not asked for is an error and not ignored, so that a mistyped name never changes the
 //! meaning of a request.
 
-use std::time::Duration;
-
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes, Data};
@@ -15,14 +13,13 @@ use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::connection::is_late;
 use crate::error::ApiError;
+use crate::limits::check_nesting;
 use crate::wire::fields::Fields;
 
 /// The content type of every answer.
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-
-/// How long a body may take to come. A client that sends it byte by byte would hold a connection for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What can be read from the fields of a request's body.
 pub trait Input: Sized + 'static {
@@ -54,12 +51,12 @@ impl<T: Input> FromRequest for Json<T> {
                 return Err(ApiError::BodyTooLarge);
             }
             let payload = payload.await.map_err(|_| ApiError::Internal)?;
-            let bytes = match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
-                Ok(Ok(Ok(bytes))) => bytes,
+            let bytes = match payload.to_bytes_limited(limit).await {
+                Ok(Ok(bytes)) => bytes,
+                Ok(Err(error)) if is_late(&error) => return Err(ApiError::RequestTimeout),
                 // The connection broke, so nobody reads this answer, or the framing was wrong.
-                Ok(Ok(Err(_))) => return Err(ApiError::InvalidJson),
-                Ok(Err(_)) => return Err(ApiError::BodyTooLarge),
-                Err(_) => return Err(ApiError::RequestTimeout),
+                Ok(Err(_)) => return Err(ApiError::InvalidJson),
+                Err(_) => return Err(ApiError::BodyTooLarge),
             };
             read(kind, &bytes).map(Json)
         }
@@ -68,6 +65,7 @@ impl<T: Input> FromRequest for Json<T> {
 }
 
 fn read<T: Input>(kind: Kind, bytes: &Bytes) -> Result<T, ApiError> {
+    check_nesting(bytes)?;
     match kind {
         Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
         Kind::Json => T::read(Fields::parse(std::str::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?)?),

@@ -12,17 +12,14 @@ mod queues;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
-use serde_json::json;
 
 use crate::auth::require_secret;
 use crate::error::ApiError;
-use crate::json;
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
     let to = web::to;
     config
-        .service(open("/").route(get().to(welcome)))
         .service(open("/healthz").route(get().to(health::alive)))
         .service(open("/readyz").route(get().to(health::ready)))
         .default_service(to(nothing));
@@ -58,12 +55,6 @@ fn with_slash(path: &str) -> Vec<String> {
 
 fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-}
-
-async fn welcome() -> Result<HttpResponse, ApiError> {
-    json::ok(
-        &json!({"message": "Welcome to Posthaste! Queues are at /queues, messages at /messages, crons at /crons."}),
-    )
 }
 
 async fn nothing(request: HttpRequest) -> Result<HttpResponse, ApiError> {

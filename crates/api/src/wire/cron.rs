@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::value::{body, headers, invalid, queue_id, string};
+use super::value::{body, headers, invalid, queue_id, refused, string};
 use super::{Date, Id};
 use crate::error::ApiError;
 use crate::json::Input;
@@ -57,7 +57,7 @@ impl Input for CronInput {
         let queue_id = queue_id("queueId", queue)?;
         let expression = string("schedule", expression)?;
         let schedule = Schedule::parse(&expression, Schedule::DEFAULT_TIME_ZONE)
-            .map_err(|problem| invalid("schedule", problem))?;
+            .map_err(|problem| refused("schedule", &problem))?;
         let body = body(fields.take("body"))?;
         if body.as_ref().is_some_and(|body| body.contains('\0')) {
             return Err(invalid("body", "the body of a cron must not contain U+0000"));

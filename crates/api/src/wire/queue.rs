@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::fields::Fields;
-use super::value::{given, headers, integer, invalid, queue_id, string};
+use super::value::{given, headers, integer, invalid, queue_id, refused, string};
 use super::{Date, Id};
 use crate::error::ApiError;
 use crate::json::Input;
@@ -49,9 +49,9 @@ impl Input for NewQueue {
     fn read(mut fields: Fields<'_>) -> Result<NewQueue, ApiError> {
         let [callback_url, method, name] = fields.require(["callbackUrl", "method", "name"])?;
         let callback_url = CallbackUrl::parse(&string("callbackUrl", callback_url)?)
-            .map_err(|problem| invalid("callbackUrl", problem))?;
+            .map_err(|problem| refused("callbackUrl", &problem))?;
         let method = Method::parse(&string("method", method)?).map_err(|problem| invalid("method", problem))?;
-        let name = QueueName::parse(&string("name", name)?).map_err(|problem| invalid("name", problem))?;
+        let name = QueueName::parse(&string("name", name)?).map_err(|problem| refused("name", &problem))?;
         let headers = headers(fields.take("headers"))?;
         let dead_letter_queue_id =
             given(fields.take("deadLetterQueueId")).map(|value| queue_id("deadLetterQueueId", value)).transpose()?;

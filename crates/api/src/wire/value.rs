@@ -5,10 +5,11 @@
 
 use posthaste_core::ids::QueueId;
 use posthaste_core::queue::check_headers;
+use posthaste_core::refusal::Refusal;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::error::ApiError;
+use crate::error::{ApiError, Limited};
 
 fn must_be(field: &str, what: &str) -> ApiError {
     ApiError::Validation(format!("body/{field} must be {what}"))
@@ -17,6 +18,15 @@ fn must_be(field: &str, what: &str) -> ApiError {
 /// A value that is right in type and wrong in itself.
 pub fn invalid(field: &'static str, problem: impl ToString) -> ApiError {
     ApiError::InvalidValue { field, problem: problem.to_string() }
+}
+
+/// A value that the domain refuses: one that is too much is told from one that is wrong.
+pub fn refused(field: &'static str, refusal: &impl Refusal) -> ApiError {
+    if refusal.is_excess() {
+        ApiError::Limit { of: Limited::Value, problem: format!("body/{field}: {refusal}") }
+    } else {
+        invalid(field, refusal)
+    }
 }
 
 /// The value unless it is missing or `null`.
@@ -68,7 +78,7 @@ pub fn headers(value: Option<&RawValue>) -> Result<Option<Value>, ApiError> {
     }
     match serde_json::from_str(value.get()) {
         Ok(Value::Object(headers)) => {
-            check_headers(&headers).map_err(|problem| invalid("headers", problem))?;
+            check_headers(&headers).map_err(|problem| refused("headers", &problem))?;
             Ok(Some(Value::Object(headers)))
         }
         // Nested beyond what is read, or half of a surrogate pair.
