@@ -126,8 +126,16 @@ mod tests {
 
     #[test]
     fn all_faults_are_told() {
-        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("KEEP_ALIVE_SECONDS", "0"), ("CORS_ORIGINS", "here"), ("SHARDS", "1025")];
-        let variables = "DATABASE_URL PORT POOL_SIZE MAX_BODY_BYTES KEEP_ALIVE_SECONDS CORS_ORIGINS SHARDS ADMIN_SECRET";
+        let given = [
+            ("PORT", "x"),
+            ("POOL_SIZE", "0"),
+            ("MAX_BODY_BYTES", "1k"),
+            ("KEEP_ALIVE_SECONDS", "0"),
+            ("CORS_ORIGINS", "here"),
+            ("SHARDS", "1025"),
+        ];
+        let variables =
+            "DATABASE_URL PORT POOL_SIZE MAX_BODY_BYTES KEEP_ALIVE_SECONDS CORS_ORIGINS SHARDS ADMIN_SECRET";
         assert_eq!(at_fault(&given).join(" "), variables);
     }
 

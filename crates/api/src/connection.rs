@@ -20,16 +20,17 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use actix_web::{Error, HttpMessage};
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until, timeout};
 
-use self::body::{InTime, Tracked};
 pub use self::body::is_late;
+use self::body::{InTime, Tracked};
 
 /// How long a request's head may take from its first byte.
 pub const HEAD: Duration = Duration::from_secs(5);
@@ -101,8 +102,8 @@ pub async fn watch<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<Tracked<B>>, Error> {
     let under_way = request.conn_data::<Rc<Activity>>().map(UnderWay::new);
-    // After an upgrade the body is the connection itself.
-    if !request.head().upgrade() {
+    // After an upgrade to WebSocket, which only GET can ask for, the body is the connection itself.
+    if request.method() != Method::GET || !request.head().upgrade() {
         let payload = request.take_payload();
         request.set_payload(InTime::bound(payload));
     }

@@ -49,11 +49,7 @@ impl Origins {
     #[must_use]
     pub fn middleware(&self) -> Cors {
         let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
-        let cors = Cors::default()
-            .allowed_methods(methods)
-            .allow_any_header()
-            .expose_headers(EXPOSED)
-            .max_age(MAX_AGE);
+        let cors = Cors::default().allowed_methods(methods).allow_any_header().expose_headers(EXPOSED).max_age(MAX_AGE);
         match self {
             Origins::Any => cors.allow_any_origin().send_wildcard(),
             Origins::Some(origins) => origins.iter().fold(cors, |cors, origin| cors.allowed_origin(origin)),
@@ -106,10 +102,7 @@ mod tests {
         assert_eq!(Origins::parse("*"), Ok(Origins::Any));
         assert!(Origins::parse("").unwrap().is_none());
         let some = ["https://app.example.com", "http://localhost:3000", "http://[::1]:8080"];
-        assert_eq!(
-            Origins::parse(&some.join(", ")),
-            Ok(Origins::Some(some.map(str::to_owned).to_vec()))
-        );
+        assert_eq!(Origins::parse(&some.join(", ")), Ok(Origins::Some(some.map(str::to_owned).to_vec())));
         for wrong in [
             "app.example.com",
             "https://app.example.com/",

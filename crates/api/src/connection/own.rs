@@ -25,9 +25,10 @@ pub fn with_json(written: &[u8]) -> Option<Vec<u8>> {
     let error = match head.get(START.len()..START.len() + 3)? {
         "400" => ApiError::Malformed,
         "408" => ApiError::RequestTimeout,
-        "431" => {
-            ApiError::Limit { of: Limited::Head, problem: "the request may have at most 96 headers and 128 KiB before its body".to_owned() }
-        }
+        "431" => ApiError::Limit {
+            of: Limited::Head,
+            problem: "the request may have at most 96 headers and 128 KiB before its body".to_owned(),
+        },
         _ => return None,
     };
     let (status, headers) = head.split_once(NO_BODY)?;
