@@ -3,10 +3,15 @@
 //! Run by `cargo test -p posthaste-tests --features browser --test pages`; needs the Debian packages chromium and
 //! chromium-driver. Pictures of what was seen are in the folder of built files, under `screenshots`.
 
+use std::time::Duration;
+
 use posthaste_tests::browser::Browser;
 use posthaste_tests::database::Database;
 use posthaste_tests::process::{Launch, Process};
+use posthaste_tests::wait;
 use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(30);
 
 struct Setup {
     browser: Browser,
@@ -66,17 +71,40 @@ async fn the_documentation_is_shown_and_tried_out() {
     setup.assert_content().await;
 }
 
+const RESULT: &str = "document.querySelector('.result-window .CodeMirror')?.CodeMirror.getValue()";
+
+impl Setup {
+    /// GraphiQL with this typed into its editor, and run.
+    async fn graphiql(&self, query: &str) -> &Browser {
+        const EDITOR: &str = "document.querySelector('.graphiql-query-editor .CodeMirror')";
+        let browser = self.open("/graphiql").await;
+        browser.until("the editor is shown", &format!("{EDITOR}?.CodeMirror")).await;
+        browser.run(&format!("{EDITOR}.CodeMirror.setValue({});", json!(query))).await;
+        browser.click(".graphiql-execute-button").await;
+        browser
+    }
+}
+
 #[actix_rt::test]
 async fn graphiql_runs_a_query() {
     let setup = Setup::new().await;
-    let browser = setup.open("/graphiql").await;
-    const EDITOR: &str = "document.querySelector('.graphiql-query-editor .CodeMirror')";
-    browser.until("the editor is shown", &format!("{EDITOR}?.CodeMirror")).await;
-    browser.screenshot("graphiql-opened").await;
-    browser.run(&format!("{EDITOR}.CodeMirror.setValue('{{ queues {{ id name callbackUrl }} }}');")).await;
-    browser.click(".graphiql-execute-button").await;
-    let result = "document.querySelector('.result-window .CodeMirror')?.CodeMirror.getValue()";
-    browser.until("it is answered", &format!("{result}?.includes('https://shop.example/orders')")).await;
+    let browser = setup.graphiql("{ queues { id name callbackUrl } }").await;
+    browser.until("it is answered", &format!("{RESULT}?.includes('https://shop.example/orders')")).await;
     browser.screenshot("graphiql").await;
+    setup.assert_content().await;
+}
+
+#[actix_rt::test]
+async fn graphiql_shows_what_a_subscription_sees() {
+    let setup = Setup::new().await;
+    let browser = setup.graphiql("subscription { queueSaved { id name } }").await;
+    // Nothing tells when the subscription has begun, so queues are made until one is seen.
+    let queue = json!({"name": "seen", "callbackUrl": "https://shop.example/seen", "method": "POST"});
+    wait::eventually(SOON, "a new queue is seen", async || {
+        setup.process.api().create_queue(&queue).await;
+        browser.run(&format!("return Boolean({RESULT}?.includes('seen'));")).await == true
+    })
+    .await;
+    browser.screenshot("graphiql-subscription").await;
     setup.assert_content().await;
 }
