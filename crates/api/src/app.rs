@@ -1,5 +1,6 @@
 //! What the handlers of all threads share.
 
+use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
 use posthaste_core::entity::Entity;
 use posthaste_store::audit::{Entry, record};
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::auth::{Auth, Caller};
 use crate::batcher::Batcher;
+use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
 use crate::waker::Waker;
@@ -20,6 +22,10 @@ pub struct App {
     pub waker: Waker,
     pub drain: Drain,
     pub auth: Auth,
+    /// What GraphQL's subscriptions are told.
+    pub changes: Changes,
+    /// GraphQL's.
+    pub schema: Schema,
     /// The largest request body, in bytes.
     pub max_body_bytes: usize,
     /// How ids are written.
@@ -30,14 +36,7 @@ impl App {
     /// Records an administrative change that has been made. Messages are no such thing.
     ///
     /// A failure is logged and changes nothing: what was done is done.
-    pub async fn audit(
-        &self,
-        caller: &Caller,
-        entity: Entity,
-        action: &str,
-        ids: &[i64],
-        fields: Option<Vec<String>>,
-    ) {
+    pub async fn audit(&self, caller: &Caller, entity: Entity, action: &str, ids: &[i64], fields: Option<Vec<String>>) {
         if entity == Entity::Message {
             return;
         }

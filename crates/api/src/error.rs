@@ -10,6 +10,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use posthaste_core::entity::Entity;
 use posthaste_store::error::StoreError;
 use serde::Serialize;
 
@@ -98,6 +99,10 @@ codes! {
     Unavailable => "PH_UNAVAILABLE",
     /// The connection to the database was lost while it stored: perhaps it did.
     OutcomeUnknown => "PH_OUTCOME_UNKNOWN",
+    /// There is no such row, or none that the caller may touch. Only over GraphQL.
+    NoSuchRow => "PH_NOT_FOUND",
+    /// A subscription has missed changes, and ends.
+    ChangesMissed => "PH_CHANGES_MISSED",
     /// A fault of Posthaste; its log says more.
     Internal => "PH_INTERNAL",
 }
@@ -156,6 +161,12 @@ pub enum ApiError {
         method: String,
         target: String,
     },
+    /// No such row; where there is no request line that says which.
+    NoSuchRow {
+        entity: Entity,
+        id: i64,
+    },
+    ChangesMissed,
     InUse,
     NotPending,
     InFlight,
@@ -227,6 +238,8 @@ impl ApiError {
             ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
+            ApiError::NoSuchRow { .. } => (Status::NOT_FOUND, ErrorCode::NoSuchRow),
+            ApiError::ChangesMissed => (Status::SERVICE_UNAVAILABLE, ErrorCode::ChangesMissed),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
@@ -282,6 +295,8 @@ impl fmt::Display for ApiError {
             }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
+            ApiError::NoSuchRow { entity, id } => write!(f, "there is no {entity} with id {id}"),
+            ApiError::ChangesMissed => f.write_str("some changes were missed; subscribe again, and look for them"),
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),

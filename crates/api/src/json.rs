@@ -53,12 +53,15 @@ pub async fn optional_text(
     }
 }
 
-async fn bytes_of(
-    request: &HttpRequest,
-    kind: Kind,
-    payload: web::Payload,
-    limit: usize,
-) -> Result<Bytes, ApiError> {
+/// The body of a request whose content type has been looked at already, and is a text.
+///
+/// # Errors
+/// It is no text, larger than `limit` bytes, or does not come in time.
+pub async fn plain_text(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<String, ApiError> {
+    String::from_utf8(bytes_of(request, Kind::Text, payload, limit).await?.into()).map_err(|_| ApiError::InvalidJson)
+}
+
+async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
     if kind == Kind::Other {
         return Err(ApiError::MediaType);
     }

@@ -6,10 +6,12 @@
 mod app;
 mod auth;
 mod batcher;
+mod changes;
 pub mod config;
 mod database;
 mod drain;
 pub mod error;
+mod graphql;
 mod json;
 mod ops;
 mod rest;
@@ -37,6 +39,7 @@ pub use config::Config;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::batcher::Batcher;
+use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
 use crate::waker::Waker;
@@ -66,6 +69,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         waker,
         drain: Drain::default(),
         auth: Auth::new(&config.authorization),
+        changes: Changes::new(config.database_url.clone(), stop.clone()),
+        schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
         ids: config.ids,
     });
@@ -89,7 +94,13 @@ async fn check(pool: &Pool, shards: Option<u16>) -> Result<(), StartError> {
 }
 
 fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
-    let factory = move || HttpApp::new().app_data(app.clone()).wrap(from_fn(drain::watch)).configure(rest::configure);
+    let factory = move || {
+        HttpApp::new()
+            .app_data(app.clone())
+            .wrap(from_fn(drain::watch))
+            .configure(graphql::configure)
+            .configure(rest::configure)
+    };
     Ok(HttpServer::new(factory).listen(listener)?.disable_signals().shutdown_timeout(DRAIN.as_secs()).run())
 }
 

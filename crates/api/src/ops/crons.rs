@@ -21,7 +21,7 @@ use crate::wire::output::Output;
 use crate::wire::value::invalid;
 
 /// The crons.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Crons;
 
 impl Resource for Crons {
@@ -54,6 +54,16 @@ impl Resource for Crons {
 
     async fn find(app: &App, listing: Listing<CronField>) -> Result<Vec<Cron>, ApiError> {
         app.database.read(move |conn| async move { cron::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: CronField,
+        parents: Vec<i64>,
+        listing: Listing<CronField>,
+    ) -> Result<Vec<(i64, Cron)>, ApiError> {
+        let find = move |conn: &mut _| async move { cron::find_each(conn, by, &parents, &listing).await }.boxed();
+        app.database.read(find).await
     }
 
     async fn count(app: &App, filter: Filter<CronField>) -> Result<i64, ApiError> {
@@ -121,11 +131,7 @@ impl Resource for Crons {
     }
 }
 
-fn done(
-    app: &App,
-    changed: Changed<cron::Stored, ApiError>,
-    named: Option<QueueId>,
-) -> Result<Vec<Cron>, ApiError> {
+fn done(app: &App, changed: Changed<cron::Stored, ApiError>, named: Option<QueueId>) -> Result<Vec<Cron>, ApiError> {
     match changed {
         Changed::Done((rows, shards)) => {
             app.waker.pending(shards);
@@ -133,9 +139,7 @@ fn done(
             Ok(rows)
         }
         Changed::Refused(error) => Err(error),
-        Changed::UnknownQueue => {
-            Err(ApiError::UnknownQueue { field: "queueId", id: named.map_or(0, |queue| queue.0) })
-        }
+        Changed::UnknownQueue => Err(ApiError::UnknownQueue { field: "queueId", id: named.map_or(0, |queue| queue.0) }),
     }
 }
 

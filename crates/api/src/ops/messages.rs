@@ -30,7 +30,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 const CANCEL_LOOK: Duration = Duration::from_millis(5);
 
 /// The messages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Messages;
 
 impl Resource for Messages {
@@ -75,6 +75,16 @@ impl Resource for Messages {
 
     async fn find(app: &App, listing: Listing<MessageField>) -> Result<Vec<Message>, ApiError> {
         app.database.read(move |conn| async move { message::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: MessageField,
+        parents: Vec<i64>,
+        listing: Listing<MessageField>,
+    ) -> Result<Vec<(i64, Message)>, ApiError> {
+        let find = move |conn: &mut _| async move { message::find_each(conn, by, &parents, &listing).await }.boxed();
+        app.database.read(find).await
     }
 
     async fn count(app: &App, filter: Filter<MessageField>) -> Result<i64, ApiError> {
@@ -126,7 +136,8 @@ impl Resource for Messages {
 /// attempt all the same. [`ApiError::NotPending`] where the message has ended otherwise.
 pub async fn cancel(app: &App, caller: &Caller, id: i64) -> Result<Option<Message>, ApiError> {
     let grant = caller.grant::<MessageField>(Operation::Save)?;
-    let theirs = || Listing::first(1, Filter::equal(MessageField::Id, Value::Number(id)).intersect(grant.filter.clone()));
+    let theirs =
+        || Listing::first(1, Filter::equal(MessageField::Id, Value::Number(id)).intersect(grant.filter.clone()));
     if Messages::find(app, theirs()).await?.is_empty() {
         return Ok(None);
     }

@@ -20,7 +20,7 @@ use crate::wire::queue::{QueuePatch, new_output, output};
 use crate::wire::value::invalid;
 
 /// The queues.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Queues;
 
 impl Resource for Queues {
@@ -61,6 +61,16 @@ impl Resource for Queues {
 
     async fn find(app: &App, listing: Listing<QueueField>) -> Result<Vec<Queue>, ApiError> {
         app.database.read(move |conn| async move { queue::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: QueueField,
+        parents: Vec<i64>,
+        listing: Listing<QueueField>,
+    ) -> Result<Vec<(i64, Queue)>, ApiError> {
+        let find = move |conn: &mut _| async move { queue::find_each(conn, by, &parents, &listing).await }.boxed();
+        app.database.read(find).await
     }
 
     async fn count(app: &App, filter: Filter<QueueField>) -> Result<i64, ApiError> {

@@ -84,20 +84,22 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
-    fn find(
+    fn find(app: &App, listing: Listing<Self::Field>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+
+    /// Of each parent the list of the rows whose `by` is its id.
+    fn find_each(
         app: &App,
+        by: Self::Field,
+        parents: Vec<i64>,
         listing: Listing<Self::Field>,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Vec<(i64, Self::Row)>, ApiError>> + Send;
 
     fn count(app: &App, filter: Filter<Self::Field>) -> impl Future<Output = Result<i64, ApiError>> + Send;
 
     fn create(app: &App, new: Self::New) -> impl Future<Output = Result<Stored<Self::Row>, ApiError>> + Send;
 
     /// All or none, in their order.
-    fn create_all(
-        app: &App,
-        new: Vec<Self::New>,
-    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+    fn create_all(app: &App, new: Vec<Self::New>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
     /// Changes the rows with these ids, all or none. What a row becomes must pass `bounds`, and what it was.
     fn change(

@@ -181,10 +181,7 @@ mod tests {
     fn null_is_a_word_where_there_can_be_null() {
         assert_eq!(test("sentAt.eq", "null"), Test::IsNull);
         assert_eq!(test("sentAt.neq", "null"), Test::IsNotNull);
-        assert_eq!(
-            filter(&[("name.eq", "null")]),
-            Ok(Filter::equal(QueueField::Name, Value::Text("null".to_owned())))
-        );
+        assert_eq!(filter(&[("name.eq", "null")]), Ok(Filter::equal(QueueField::Name, Value::Text("null".to_owned()))));
     }
 
     #[test]

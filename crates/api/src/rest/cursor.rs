@@ -45,7 +45,8 @@ pub fn decode<F: Field>(parameter: &str, text: &str, order: &[Order<F>], side: S
     // A blank where a `+` was not escaped; and what some clients make of base64 for URLs.
     let text = text.replace(' ', "+");
     let bytes = STANDARD.decode(&text).or_else(|_| URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')));
-    let object: Map<String, Json> = bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(wrong)?;
+    let object: Map<String, Json> =
+        bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).ok_or_else(wrong)?;
     if object.len() != order.len() {
         return Err(wrong());
     }

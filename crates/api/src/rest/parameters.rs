@@ -100,8 +100,9 @@ impl Parameters {
         let names = given.iter().flat_map(|list| list.split(',')).map(str::trim);
         let mut chosen = BTreeSet::new();
         for (index, name) in names.enumerate() {
-            let wrong =
-                || ApiError::Validation(format!("querystring/fields/{index} must be equal to one of the allowed values"));
+            let wrong = || {
+                ApiError::Validation(format!("querystring/fields/{index} must be equal to one of the allowed values"))
+            };
             chosen.insert(F::from_name(name).ok_or_else(wrong)?);
         }
         Ok(Some(F::ALL.iter().copied().filter(|field| chosen.contains(field)).collect()))

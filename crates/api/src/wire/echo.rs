@@ -22,9 +22,9 @@ impl<F: Field> Echo<F> {
     /// Takes read-only fields, and the times that are ignored, out of a request.
     pub fn take(fields: &mut Fields<'_>, read_only: &[ReadOnly<F>]) -> Echo<F> {
         fields.ignore_times();
-        let taken = read_only.iter().filter_map(|&(field, instead)| {
-            fields.take(field.name()).map(|value| (field, instead, value.to_owned()))
-        });
+        let taken = read_only
+            .iter()
+            .filter_map(|&(field, instead)| fields.take(field.name()).map(|value| (field, instead, value.to_owned())));
         Echo(taken.collect())
     }
 

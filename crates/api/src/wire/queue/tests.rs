@@ -62,10 +62,7 @@ fn what_is_wrong_is_named() {
     assert_eq!(with(r#""maxRetries":"many""#), "body/maxRetries must be integer");
     assert_eq!(with(r#""headers":"{}""#), "body/headers must be object");
     assert_eq!(with(r#""maxRetry":1"#), "body has no property 'maxRetry'");
-    assert_eq!(
-        with(r#""id":1"#),
-        "body/id is set by Posthaste alone: leave it out; PUT /queues/{id} changes a queue"
-    );
+    assert_eq!(with(r#""id":1"#), "body/id is set by Posthaste alone: leave it out; PUT /queues/{id} changes a queue");
     for (field, value) in [
         ("callbackUrl", "\"ftp://x/\""),
         ("method", "\"CONNECT\""),
