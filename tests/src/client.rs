@@ -74,6 +74,35 @@ impl Api {
         read(response).await
     }
 
+    /// POST of a JSON value with further headers.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        self.try_post_with(path, headers, body).await.unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    /// As [`Api::post_with`]; an error where no answer comes.
+    ///
+    /// # Errors
+    /// The connection or the exchange failed.
+    pub async fn try_post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer, String> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
+        try_read(request.send_json(body).await.map_err(|error| error.to_string())?).await
+    }
+
+    /// POST of anything, in chunks and without saying how many.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn post_chunks(&self, path: &str, content_type: &str, chunks: Vec<Vec<u8>>) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.base)).content_type(content_type);
+        let chunks = chunks.into_iter().map(|chunk| Ok::<_, std::convert::Infallible>(chunk.into()));
+        let response = request.send_stream(futures_util::stream::iter(chunks)).await;
+        read(response.unwrap_or_else(|error| panic!("POST {path}: {error}"))).await
+    }
+
     /// One request; an error where no answer comes, as from a service that was killed.
     ///
     /// # Errors

@@ -26,8 +26,10 @@ pub struct App {
     pub changes: Changes,
     /// GraphQL's.
     pub schema: Schema,
-    /// The largest request body, in bytes.
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
     /// How ids are written.
     pub ids: IdStyle,
 }

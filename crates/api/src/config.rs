@@ -3,6 +3,7 @@
 mod authorization;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
@@ -24,10 +25,14 @@ pub struct Config {
     pub authorization: AuthorizationConfig,
     /// Connections to the database, at most.
     pub pool_size: u32,
-    /// The largest request body, in bytes.
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
     /// How answers write ids.
     pub ids: IdStyle,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_ttl: Duration,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -42,6 +47,8 @@ pub struct ConfigVariables {
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
     api_ids: Option<String>,
+    max_batch_bytes: Option<String>,
+    idempotency_ttl_seconds: Option<String>,
     shards: Option<String>,
 }
 
@@ -63,6 +70,10 @@ impl Config {
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
         let ids = faults.or("API_IDS", IdStyle::Text, raw.api_ids, id_style);
+        // No more than may wait in memory at all.
+        let max_batch_bytes = faults.or("MAX_BATCH_BYTES", 32 << 20, raw.max_batch_bytes, parse::integer(1..=64 << 20));
+        let ttl = parse::integer(60..=30 * 86_400);
+        let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
@@ -88,6 +99,8 @@ impl Config {
                 pool_size,
                 max_body_bytes,
                 ids,
+                max_batch_bytes,
+                idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 shards,
             })
         })
@@ -125,13 +138,22 @@ mod tests {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
         assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert_eq!((config.max_batch_bytes, config.idempotency_ttl), (33_554_432, Duration::from_secs(86_400)));
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
     #[test]
     fn all_faults_are_told() {
-        let given = [("PORT", "x"), ("POOL_SIZE", "0"), ("MAX_BODY_BYTES", "1k"), ("SHARDS", "1025")];
-        assert_eq!(at_fault(&given), ["DATABASE_URL", "PORT", "POOL_SIZE", "MAX_BODY_BYTES", "SHARDS", "ADMIN_SECRET"]);
+        let given = [
+            ("PORT", "x"),
+            ("POOL_SIZE", "0"),
+            ("MAX_BODY_BYTES", "1k"),
+            ("MAX_BATCH_BYTES", "67108865"),
+            ("IDEMPOTENCY_TTL_SECONDS", "59"),
+            ("SHARDS", "1025"),
+        ];
+        let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);
+        assert_eq!(at_fault(&given), all.collect::<Vec<_>>());
     }
 
     #[test]

@@ -14,6 +14,7 @@ use posthaste_core::entity::Entity;
 use posthaste_store::error::StoreError;
 use serde::Serialize;
 
+use crate::batcher::LARGEST_BATCH;
 use crate::rest::parameters::LARGEST_LIMIT;
 
 /// How soon a client may try again what could not be done now, in seconds.
@@ -85,6 +86,12 @@ codes! {
     RateLimited => "PH_RATE_LIMITED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
+    /// The idempotency key was used before, for another message.
+    IdempotencyConflict => "PH_IDEMPOTENCY_CONFLICT",
+    /// A batch has more than 10,000 messages.
+    BatchTooLarge => "PH_BATCH_TOO_LARGE",
+    /// A batch that is to be stored whole or not at all has a message that cannot be.
+    BatchRefused => "PH_BATCH_REFUSED",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
     /// The message has ended and cannot be changed or cancelled any more.
@@ -103,6 +110,8 @@ codes! {
     NoSuchRow => "PH_NOT_FOUND",
     /// A subscription has missed changes, and ends.
     ChangesMissed => "PH_CHANGES_MISSED",
+    /// The list or count takes too long: its filter lets too much through, or nothing that is indexed narrows it.
+    TooExpensive => "PH_QUERY_TOO_EXPENSIVE",
     /// A fault of Posthaste; its log says more.
     Internal => "PH_INTERNAL",
 }
@@ -167,6 +176,13 @@ pub enum ApiError {
         id: i64,
     },
     ChangesMissed,
+    IdempotencyConflict,
+    BatchTooLarge,
+    /// `failed` of `count` messages cannot be stored.
+    BatchRefused {
+        failed: usize,
+        count: usize,
+    },
     InUse,
     NotPending,
     InFlight,
@@ -174,6 +190,8 @@ pub enum ApiError {
     Overloaded,
     Unavailable,
     OutcomeUnknown,
+    /// A list or count.
+    TooExpensive,
     Internal,
 }
 
@@ -240,11 +258,15 @@ impl ApiError {
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
             ApiError::NoSuchRow { .. } => (Status::NOT_FOUND, ErrorCode::NoSuchRow),
             ApiError::ChangesMissed => (Status::SERVICE_UNAVAILABLE, ErrorCode::ChangesMissed),
+            ApiError::IdempotencyConflict => (Status::CONFLICT, ErrorCode::IdempotencyConflict),
+            ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
+            ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             ApiError::OutcomeUnknown => (Status::SERVICE_UNAVAILABLE, ErrorCode::OutcomeUnknown),
+            ApiError::TooExpensive => (Status::UNPROCESSABLE_ENTITY, ErrorCode::TooExpensive),
             ApiError::Internal => (Status::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
         (status, Some(code))
@@ -297,6 +319,13 @@ impl fmt::Display for ApiError {
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
             ApiError::NoSuchRow { entity, id } => write!(f, "there is no {entity} with id {id}"),
             ApiError::ChangesMissed => f.write_str("some changes were missed; subscribe again, and look for them"),
+            ApiError::IdempotencyConflict => {
+                f.write_str("body/idempotencyKey: was used before for another message to this queue")
+            }
+            ApiError::BatchTooLarge => write!(f, "body must NOT have more than {LARGEST_BATCH} items"),
+            ApiError::BatchRefused { failed, count } => {
+                write!(f, "nothing was stored: {failed} of {count} messages cannot be")
+            }
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
@@ -304,6 +333,9 @@ impl fmt::Display for ApiError {
             ApiError::OutcomeUnknown => f.write_str(
                 "the database's answer was lost: what was asked may have been done, so look before you try again",
             ),
+            ApiError::TooExpensive => {
+                f.write_str("the list or count takes too long: narrow the filter, for example by id, queueId or a time")
+            }
             ApiError::Internal => f.write_str("internal error"),
         }
     }
@@ -348,6 +380,7 @@ impl ApiError {
                 tracing::warn!(%error, "a read failed");
                 ApiError::Unavailable
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::Constraint { .. }
             | StoreError::MissingPartition
             | StoreError::Data(_)
@@ -375,6 +408,7 @@ impl ApiError {
                 tracing::warn!(%error, "a value was refused");
                 ApiError::Refused
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::NotFound | StoreError::Other(_) => {
                 tracing::error!(%error, "a write failed");
                 ApiError::Internal

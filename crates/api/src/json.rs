@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -18,7 +19,7 @@ use crate::wire::fields::Fields;
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// How long a body may take to come. A client that sends it byte by byte would hold a connection for ever.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of a request, which must be JSON; whether it is an object is for its reader to say. To be called once it is known
 /// that the caller may ask for what the request asks for.
@@ -79,15 +80,18 @@ async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limi
 
 /// What a request says that its body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub enum Kind {
     Json,
+    /// JSON values, one a line.
+    Lines,
     /// Plain text, or nothing said: a body that is no object.
     Text,
     Other,
 }
 
 impl Kind {
-    fn of(request: &HttpRequest) -> Kind {
+    /// By its content type.
+    pub fn of(request: &HttpRequest) -> Kind {
         let Some(value) = request.headers().get(header::CONTENT_TYPE) else {
             return Kind::Text;
         };
@@ -95,6 +99,9 @@ impl Kind {
         let essence = value.split(';').next().unwrap_or_default().trim();
         if essence.eq_ignore_ascii_case("application/json") {
             Kind::Json
+        } else if ["application/x-ndjson", "application/ndjson"].iter().any(|lines| essence.eq_ignore_ascii_case(lines))
+        {
+            Kind::Lines
         } else if essence.is_empty() || essence.eq_ignore_ascii_case("text/plain") {
             Kind::Text
         } else {
@@ -103,7 +110,8 @@ impl Kind {
     }
 }
 
-fn announced_length(request: &HttpRequest) -> Option<usize> {
+/// How long a body is going to be, where the request says it.
+pub fn announced_length(request: &HttpRequest) -> Option<usize> {
     request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
@@ -112,7 +120,15 @@ fn announced_length(request: &HttpRequest) -> Option<usize> {
 /// # Errors
 /// [`ApiError::Internal`] if it is no JSON, which only a fault of ours makes it.
 pub fn ok(value: &impl Serialize) -> Result<HttpResponse, ApiError> {
-    Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
+    with_status(StatusCode::OK, value)
+}
+
+/// As [`ok`], with another status.
+///
+/// # Errors
+/// As [`ok`].
+pub fn with_status(status: StatusCode, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
+    Ok(HttpResponse::build(status).insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
 }
 
 /// An answer that has been begun, with `value` as JSON.
@@ -154,6 +170,8 @@ mod tests {
         ] {
             assert_eq!(kind(other), Kind::Other, "{other}");
         }
+        assert_eq!(kind("application/x-ndjson; charset=utf-8"), Kind::Lines);
+        assert_eq!(kind("Application/NDJSON"), Kind::Lines);
         assert_eq!(kind("text/plain;charset=UTF-8"), Kind::Text);
         assert_eq!(Kind::of(&TestRequest::default().to_http_request()), Kind::Text);
     }

@@ -60,19 +60,22 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
 
     let served = CancellationToken::new();
     let waker = Waker::default();
-    let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), served.clone());
+    let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), config.idempotency_ttl, served.clone());
     let stored = CancellationToken::new();
     let waking = tokio::spawn(waker.clone().run(pool.clone(), stored.clone()));
+    let database = Database::new(pool);
     let app = Data::new(App {
-        database: Database::new(pool),
+        auth: Auth::start(&config.authorization, database.clone())
+            .map_err(|error| StartError::Other(error.to_string()))?,
+        database,
         batcher,
         waker,
         drain: Drain::default(),
-        auth: Auth::new(&config.authorization),
         changes: Changes::new(config.database_url.clone(), stop.clone()),
         schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
         ids: config.ids,
+        max_batch_bytes: config.max_batch_bytes,
     });
     let server = server(app.clone(), listener).map_err(|error| StartError::Other(error.to_string()))?;
     let finished = tokio::spawn(async move {

@@ -4,6 +4,7 @@
 //! future message. Who changes both a cron and its message locks the cron's row first.
 
 mod changing;
+mod listing;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -14,12 +15,12 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::{from_postgres, to_postgres};
 use crate::schema::crons;
 use crate::statement::statement;
 
 pub use changing::{NextTick, Stored, change, insert_all};
+pub use listing::{count, find};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -121,16 +122,6 @@ async fn insert(
 pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron>, StoreError> {
     let row = crons::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(Cron::from))
-}
-
-/// Reads a page of crons, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>, StoreError> {
-    let rows =
-        crons::table.select(Row::as_select()).order(crons::id).limit(page.limit).offset(page.offset).load(conn).await?;
-    Ok(rows.into_iter().map(Cron::from).collect())
 }
 
 /// Deletes crons and cancels the messages of their next ticks, all or none. What has fired already is delivered. Ids that do

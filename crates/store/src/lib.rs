@@ -4,16 +4,19 @@
 //! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
+pub mod api_key;
+pub mod attempt;
+pub mod audit;
 pub mod change;
 pub mod changing;
 pub mod connect;
 pub mod cron;
 pub mod error;
 pub mod lease;
+pub mod listing;
 pub mod message;
 pub mod migrations;
 pub mod outcome;
-pub mod page;
 pub mod partition;
 pub mod payload;
 pub mod pool;

@@ -6,6 +6,7 @@
 //! queue that is in use, so no insert ever waits.
 
 mod changing;
+mod listing;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -16,12 +17,12 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::from_postgres;
 use crate::schema::{crons, queues};
 use crate::statement::statement;
 
 pub use changing::{change, insert_all};
+pub use listing::{count, find};
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;
@@ -38,6 +39,10 @@ pub struct Queue {
     pub dead_letter_queue_id: Option<QueueId>,
     /// Retries after the first attempt; `None` retries until the message is too old.
     pub max_retries: Option<i32>,
+    /// Since when nothing of it is delivered.
+    pub paused_at: Option<Timestamp>,
+    /// Why.
+    pub paused_reason: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -81,6 +86,8 @@ struct Row {
     headers: Option<Value>,
     dead_letter_queue_id: Option<i64>,
     max_retries: Option<i32>,
+    paused_at: Option<PgTimestamp>,
+    paused_reason: Option<String>,
     created_at: PgTimestamp,
     updated_at: PgTimestamp,
 }
@@ -95,6 +102,8 @@ impl From<Row> for Queue {
             headers: row.headers,
             dead_letter_queue_id: row.dead_letter_queue_id.map(QueueId),
             max_retries: row.max_retries,
+            paused_at: row.paused_at.map(from_postgres),
+            paused_reason: row.paused_reason,
             created_at: from_postgres(row.created_at),
             updated_at: from_postgres(row.updated_at),
         }
@@ -108,21 +117,6 @@ impl From<Row> for Queue {
 pub async fn get(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Option<Queue>, StoreError> {
     let row = queues::table.find(id.0).select(Row::as_select()).first(conn).await.optional()?;
     Ok(row.map(Queue::from))
-}
-
-/// Reads a page of queues, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Queue>, StoreError> {
-    let rows = queues::table
-        .select(Row::as_select())
-        .order(queues::id)
-        .limit(page.limit)
-        .offset(page.offset)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(Queue::from).collect())
 }
 
 /// Deletes queues, all or none. Ids that do not exist are passed over.

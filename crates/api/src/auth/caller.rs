@@ -10,9 +10,11 @@ use actix_web::{FromRequest, HttpMessage, HttpRequest};
 use futures_util::FutureExt;
 use futures_util::future::{LocalBoxFuture, ready};
 use posthaste_core::entity::Field;
+use posthaste_core::ids::ApiKeyId;
 
 use super::claims::Claims;
 use super::grant::{Grant, Operation};
+use super::key::KeyAccess;
 use super::rules::{ADMIN, Rules};
 use crate::app::App;
 use crate::error::ApiError;
@@ -35,6 +37,8 @@ enum Identity {
     Administrator,
     /// May do what the rules say.
     Roles { roles: Vec<String>, claims: Claims },
+    /// May do what an API key is good for.
+    Key(KeyAccess),
 }
 
 impl Caller {
@@ -43,6 +47,7 @@ impl Caller {
     ///
     /// # Errors
     /// As for a request: it cannot be said now, or is said too often.
+    #[allow(dead_code, reason = "for subscriptions")]
     pub async fn from_headers(
         app: &App,
         headers: impl IntoIterator<Item = (String, String)>,
@@ -64,6 +69,7 @@ impl Caller {
         let granted = match &self.0.identity {
             Identity::Administrator => Some(Grant::everything()),
             Identity::Roles { roles, claims } => self.0.rules.grant(operation, roles, claims),
+            Identity::Key(access) => access.grant(operation),
         };
         granted.ok_or_else(|| self.denied())
     }
@@ -75,7 +81,7 @@ impl Caller {
     pub fn administer(&self) -> Result<(), ApiError> {
         match &self.0.identity {
             Identity::Administrator => Ok(()),
-            Identity::Roles { .. } => Err(self.denied()),
+            Identity::Roles { .. } | Identity::Key(_) => Err(self.denied()),
         }
     }
 
@@ -103,6 +109,11 @@ impl Caller {
     pub(super) fn anonymous(rules: &Arc<Rules>) -> Caller {
         let identity = Identity::Roles { roles: vec![rules.anonymous_role.clone()], claims: Claims::default() };
         Caller::new(rules, identity, false, "anonymous".to_owned())
+    }
+
+    /// Who has an API key.
+    pub(super) fn with_key(rules: &Arc<Rules>, id: ApiKeyId, access: KeyAccess) -> Caller {
+        Caller::new(rules, Identity::Key(access), true, format!("key:{id}"))
     }
 
     /// Whoever has these claims, in whose roles they are.

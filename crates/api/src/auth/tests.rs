@@ -1,8 +1,6 @@
-use posthaste_core::entity::{MessageField, QueueField};
 use posthaste_core::filter::{Filter, Value as FieldValue};
 use posthaste_service::environment::Secret;
 
-use super::grant::{Grant, Operation};
 use super::*;
 
 const RULES: &str = r#"[
@@ -11,11 +9,12 @@ const RULES: &str = r#"[
 ]"#;
 
 fn auth(secret: Option<&str>, rules: Option<&str>) -> Auth {
-    Auth::new(&AuthorizationConfig {
+    let config = AuthorizationConfig {
         admin_secret: secret.map(Secret::new),
         rules: rules.map(|rules| Rules::compile(rules).unwrap()),
         ..AuthorizationConfig::default()
-    })
+    };
+    Auth::new(&config, Arc::new(config.rules.clone().unwrap_or_default()), None, None)
 }
 
 async fn caller(auth: &Auth, headers: &[(&str, &str)]) -> Caller {

@@ -1,9 +1,15 @@
 //! The API's settings of who may do what.
 
+use std::time::Duration;
+
 use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
+use posthaste_service::parse;
 use serde::Deserialize;
 
+use crate::auth::jwt::key::VerifyingKey;
+use crate::auth::jwt::{JwtConfig, KeySource};
 use crate::auth::rules::Rules;
+use crate::auth::webhook::WebhookConfig;
 
 /// Who may use an API.
 #[derive(Debug, Clone, Default)]
@@ -12,6 +18,10 @@ pub struct AuthorizationConfig {
     pub admin_secret: Option<Secret>,
     /// What everybody else may do; `None` is nothing.
     pub rules: Option<Rules>,
+    /// Which tokens tell who somebody is.
+    pub jwt: Option<JwtConfig>,
+    /// Who else knows.
+    pub webhook: Option<WebhookConfig>,
 }
 
 /// The variables of [`AuthorizationConfig`].
@@ -20,6 +30,15 @@ pub struct AuthorizationVariables {
     admin_secret: Option<Secret>,
     auth_rules: Option<String>,
     auth_rules_file: Option<String>,
+    jwt_secret: Option<Secret>,
+    jwt_public_key: Option<String>,
+    jwt_public_key_file: Option<String>,
+    jwt_jwks_url: Option<String>,
+    jwt_issuer: Option<String>,
+    jwt_audience: Option<String>,
+    jwt_namespace: Option<String>,
+    auth_webhook_url: Option<String>,
+    auth_webhook_cache_seconds: Option<String>,
 }
 
 impl AuthorizationConfig {
@@ -31,20 +50,73 @@ impl AuthorizationConfig {
     pub(super) fn read(variables: &Variables, faults: &mut Faults) -> Result<AuthorizationConfig, ConfigError> {
         let raw: AuthorizationVariables = read(variables)?;
         let rules = rules(faults, raw.auth_rules, raw.auth_rules_file);
-        Ok(AuthorizationConfig { admin_secret: raw.admin_secret, rules })
+        let keys = [
+            raw.jwt_secret.map(|secret| ("JWT_SECRET", KeySource::Secret(secret))),
+            public_key(faults, raw.jwt_public_key).map(|key| ("JWT_PUBLIC_KEY", KeySource::PublicKey(key))),
+            public_key_file(faults, raw.jwt_public_key_file)
+                .map(|key| ("JWT_PUBLIC_KEY_FILE", KeySource::PublicKey(key))),
+            faults
+                .optional("JWT_JWKS_URL", raw.jwt_jwks_url, str::parse)
+                .map(|url| ("JWT_JWKS_URL", KeySource::Jwks(url))),
+        ];
+        let keys = single(faults, keys);
+        let bounds = [
+            ("JWT_ISSUER", raw.jwt_issuer.is_some()),
+            ("JWT_AUDIENCE", raw.jwt_audience.is_some()),
+            ("JWT_NAMESPACE", raw.jwt_namespace.is_some()),
+        ];
+        let names = parse::list(parse::text);
+        let issuers = faults.or("JWT_ISSUER", Vec::new(), raw.jwt_issuer, &names);
+        let audiences = faults.or("JWT_AUDIENCE", Vec::new(), raw.jwt_audience, &names);
+        let namespace = raw.jwt_namespace;
+        let jwt = keys.map(|keys| JwtConfig { keys, issuers, audiences, namespace });
+        for (variable, _) in bounds.into_iter().filter(|(_, given)| *given && jwt.is_none()) {
+            faults.add(variable, "says which tokens count, but there is no JWT_SECRET, JWT_PUBLIC_KEY or JWT_JWKS_URL");
+        }
+        let keep =
+            faults.or("AUTH_WEBHOOK_CACHE_SECONDS", 0, raw.auth_webhook_cache_seconds, parse::integer(0..=86_400_u64));
+        let webhook = faults
+            .optional("AUTH_WEBHOOK_URL", raw.auth_webhook_url, str::parse)
+            .map(|url| WebhookConfig { url, keep: Duration::from_secs(keep) });
+        Ok(AuthorizationConfig { admin_secret: raw.admin_secret, rules, jwt, webhook })
     }
 
     /// Whether everybody may do everything, as nothing says otherwise.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.admin_secret.is_none() && self.rules.is_none()
+        self.admin_secret.is_none() && self.rules.is_none() && self.jwt.is_none() && self.webhook.is_none()
     }
 
     /// Whether strangers are kept out: there is a way to tell who somebody is, and what they may do.
     #[must_use]
     pub fn tells_strangers(&self) -> bool {
-        self.admin_secret.is_some()
+        self.admin_secret.is_some() || ((self.jwt.is_some() || self.webhook.is_some()) && self.rules.is_some())
     }
+
+    /// Whether somebody else has to be asked about callers.
+    #[must_use]
+    pub fn asks_others(&self) -> bool {
+        self.webhook.is_some() || matches!(&self.jwt, Some(JwtConfig { keys: KeySource::Jwks(_), .. }))
+    }
+}
+
+/// The one source of keys that is given.
+fn single<const N: usize>(faults: &mut Faults, sources: [Option<(&str, KeySource)>; N]) -> Option<KeySource> {
+    let mut given = sources.into_iter().flatten();
+    let (first, source) = given.next()?;
+    for (variable, _) in given {
+        faults.add(variable, format!("excludes {first}: set one of them"));
+    }
+    Some(source)
+}
+
+fn public_key(faults: &mut Faults, pem: Option<String>) -> Option<VerifyingKey> {
+    faults.optional("JWT_PUBLIC_KEY", pem, VerifyingKey::of_pem)
+}
+
+fn public_key_file(faults: &mut Faults, path: Option<String>) -> Option<VerifyingKey> {
+    let pem = contents(faults, "JWT_PUBLIC_KEY_FILE", &path?)?;
+    faults.optional("JWT_PUBLIC_KEY_FILE", Some(pem), VerifyingKey::of_pem)
 }
 
 fn rules(faults: &mut Faults, text: Option<String>, file: Option<String>) -> Option<Rules> {

@@ -23,11 +23,15 @@ fn every() -> Vec<ApiError> {
         ApiError::FieldForbidden("callback_url"),
         ApiError::RateLimited { retry_after: 2 },
         ApiError::UnknownQueue { field: "queueId", id: 7 },
+        ApiError::IdempotencyConflict,
+        ApiError::BatchTooLarge,
+        ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
         ApiError::Refused,
         ApiError::Overloaded,
         ApiError::Unavailable,
         ApiError::OutcomeUnknown,
+        ApiError::TooExpensive,
         ApiError::Internal,
     ]
 }
@@ -64,11 +68,15 @@ fn the_table_of_errors_is_stable() {
             (403, "PLT_DB_AUTH_FIELD_UNAUTHORIZED"),
             (429, "PH_RATE_LIMITED"),
             (404, "PH_UNKNOWN_QUEUE"),
+            (409, "PH_IDEMPOTENCY_CONFLICT"),
+            (413, "PH_BATCH_TOO_LARGE"),
+            (422, "PH_BATCH_REFUSED"),
             (409, "PH_IN_USE"),
             (422, "PH_REFUSED"),
             (503, "PH_OVERLOADED"),
             (503, "PH_UNAVAILABLE"),
             (503, "PH_OUTCOME_UNKNOWN"),
+            (422, "PH_QUERY_TOO_EXPENSIVE"),
             (500, "PH_INTERNAL"),
         ]
     );

@@ -10,13 +10,13 @@ use posthaste_core::listing::Listing;
 use posthaste_store::attempt::{self, Attempt};
 use posthaste_store::cancel::{self, CancelRequest, CancelState};
 use posthaste_store::changing::Changed;
-use posthaste_store::message::{self, Message, NewMessage};
+use posthaste_store::message::{self, Body, Message, NewMessage, OnError};
 use tokio::time::{Instant, sleep};
 
 use super::{Deletion, Resource, Stored};
 use crate::app::App;
 use crate::auth::{Caller, Operation};
-use crate::batch::{Mode, store_many};
+use crate::batcher::NotStored;
 use crate::error::ApiError;
 use crate::wire::fields::Fields;
 use crate::wire::idempotency;
@@ -97,8 +97,16 @@ impl Resource for Messages {
     }
 
     async fn create_all(app: &App, new: Vec<NewMessage>) -> Result<Vec<Message>, ApiError> {
-        let results = store_many(app, new, Mode::FailAll).await?;
-        results.into_iter().map(|result| result.map(|stored| accepted(stored.message, &stored.accepted))).collect()
+        if new.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut reserved = app.batcher.reservation();
+        reserved.grow(new.iter().filter_map(|message| message.body.as_ref()).map(Body::len).sum())?;
+        let stored = app.batcher.store_many(new, OnError::FailAll, reserved).await.map_err(|error| match error {
+            NotStored::All(error) => error,
+            NotStored::Because(errors) => errors.into_iter().next().map_or(ApiError::Internal, |(_, error)| error),
+        })?;
+        stored.into_iter().map(|result| result.map(|stored| accepted(stored.message, &stored.accepted))).collect()
     }
 
     async fn change(
@@ -170,5 +178,5 @@ pub async fn attempts(app: &App, caller: &Caller, id: i64) -> Result<Option<Vec<
     if super::get::<Messages>(app, caller, id, <MessageField as posthaste_core::entity::Field>::ALL).await?.is_none() {
         return Ok(None);
     }
-    app.database.read(move |conn| attempt::of_message(conn, MessageId(id)).boxed()).await.map(Some)
+    app.database.read(move |conn| attempt::of(conn, MessageId(id)).boxed()).await.map(Some)
 }

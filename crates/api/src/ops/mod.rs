@@ -105,8 +105,10 @@ pub async fn create<R: Resource>(
     json: &str,
     idempotency_key: Option<String>,
 ) -> Result<Stored<R::Row>, ApiError> {
-    let mut new = read_new::<R>(app, &caller.grant(Operation::Save)?, json).await?;
+    let grant = caller.grant(Operation::Save)?;
+    let mut new = read_new::<R>(app, &grant, json)?;
     R::set_idempotency_key(&mut new, idempotency_key)?;
+    R::check_new(app, &grant, &new).await?;
     let stored = R::create(app, new).await?;
     app.audit(caller, R::Field::ENTITY, "create", &[R::id(&stored.row)], None).await;
     Ok(stored)
@@ -120,23 +122,25 @@ pub async fn create_all<R: Resource>(app: &App, caller: &Caller, objects: &[Stri
     let grant = caller.grant(Operation::Save)?;
     let mut new = Vec::with_capacity(objects.len());
     for json in objects {
-        new.push(read_new::<R>(app, &grant, json).await?);
+        let one = read_new::<R>(app, &grant, json)?;
+        R::check_new(app, &grant, &one).await?;
+        new.push(one);
     }
     let rows = R::create_all(app, new).await?;
     app.audit(caller, R::Field::ENTITY, "create", &ids::<R>(&rows), None).await;
     Ok(rows)
 }
 
-async fn read_new<R: Resource>(app: &App, grant: &Grant<R::Field>, json: &str) -> Result<R::New, ApiError> {
+/// Reads a row to be created, and makes sure that it is within the grant.
+///
+/// # Errors
+/// What is wrong with it, or is not allowed.
+pub fn read_new<R: Resource>(app: &App, grant: &Grant<R::Field>, json: &str) -> Result<R::New, ApiError> {
     let json = with_defaults(json, &grant.defaults)?;
     let fields = Fields::parse(&json)?;
     grant.check_fields(given::<R>(&fields))?;
     let new = R::read_new(app, fields)?;
-    if !grant.filter.matches(|field| R::new_value(&new, field)) {
-        return Err(ApiError::Forbidden);
-    }
-    R::check_new(app, grant, &new).await?;
-    Ok(new)
+    if grant.filter.matches(|field| R::new_value(&new, field)) { Ok(new) } else { Err(ApiError::Forbidden) }
 }
 
 /// Changes a row as a JSON object says; `None` where there is none, or none that the caller may change. With `whole`, what

@@ -4,10 +4,13 @@
 //! a path that does not exist, as the original does. Who asks is looked at before anything else of a request.
 
 pub mod actions;
+mod audit;
+mod batch;
 mod conditions;
 mod cursor;
 mod entities;
 mod health;
+mod keys;
 mod nested;
 pub mod parameters;
 
@@ -29,9 +32,12 @@ pub fn configure(config: &mut ServiceConfig) {
         .service(resource("/queues/{id}/stats").route(get().to(actions::queue_stats)))
         .service(resource("/queues/{id}/pause").route(web::post().to(actions::pause)))
         .service(resource("/queues/{id}/resume").route(web::post().to(actions::resume)))
+        .service(resource("/messages/batch").route(web::post().to(batch::create)))
         .service(resource("/messages/{id}/cancel").route(web::post().to(actions::cancel)))
         .service(resource("/messages/{id}/attempts").route(get().to(actions::attempts)))
         .default_service(web::to(nothing));
+    keys::configure(config);
+    audit::configure(config);
     nested::configure(config);
     entity::<Queues>(config, "/queues");
     entity::<Messages>(config, "/messages");

@@ -45,7 +45,8 @@ pub async fn change<E: Send>(
                 changed.push(message);
                 continue;
             }
-            let (updated_at, shard) = update(&message, planned.clone()).get_result::<(PgTimestamp, Option<i32>)>(conn).await?;
+            let (updated_at, shard) =
+                update(&message, planned.clone()).get_result::<(PgTimestamp, Option<i32>)>(conn).await?;
             shards.extend(shard.map(Shard));
             changed.push(Message { updated_at: crate::reading::from_postgres(updated_at), ..planned });
         }
