@@ -8,6 +8,7 @@
 //! ends after [`TIME_LIMIT`], which its caller is told as [`StoreError::TooExpensive`].
 
 mod condition;
+mod each;
 mod sql;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use posthaste_core::listing::{Listing, Order, Side};
 use crate::error::StoreError;
 use condition::Key;
 pub(crate) use condition::{Expression, Logic};
+pub(crate) use each::{of_parents, paired, pairs, these};
 pub(crate) use sql::{Bind, Sql, Statement};
 
 /// How long a list or a count may take.

@@ -26,7 +26,7 @@ pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::{insert_keyed, sweep};
-pub use listing::{count, find};
+pub use listing::{count, find, find_each};
 pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.

@@ -94,10 +94,21 @@ async fn attempts_tell_what_happened() {
     assert_eq!(api.get(&format!("{path}/attempts")).await.status, 200);
     wait::eventually(SOON, "it has failed", async || api.get(&path).await.json["failed"] == true).await;
     let attempts = api.get(&format!("{path}/attempts/")).await.json;
-    let shown: Vec<_> = attempts.as_array().unwrap().iter().map(|attempt| {
-        (attempt["number"].as_i64(), attempt["outcome"].as_str(), attempt["status"].as_i64(), attempt["responseBody"].as_str())
-    }).collect();
-    let expected = [(Some(1), Some("retried"), Some(503), Some("not now")), (Some(2), Some("failed"), Some(503), Some("not now"))];
+    let shown: Vec<_> = attempts
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|attempt| {
+            (
+                attempt["number"].as_i64(),
+                attempt["outcome"].as_str(),
+                attempt["status"].as_i64(),
+                attempt["responseBody"].as_str(),
+            )
+        })
+        .collect();
+    let expected =
+        [(Some(1), Some("retried"), Some(503), Some("not now")), (Some(2), Some("failed"), Some(503), Some("not now"))];
     assert_eq!(shown, expected, "{attempts}");
     assert_eq!(attempts[0]["errorClass"], "status");
     wait::eventually(SOON, "they are counted", async || {

@@ -126,7 +126,11 @@ async fn the_order_is_as_asked() {
         ("messages", "orderby.sentAt=asc", "1 2 3 4"),
         ("crons", "orderby.schedule=asc", "1"),
     ] {
-        assert_eq!(ids(&api.get(&format!("/{list}?{query}")).await), expected.split(' ').collect::<Vec<_>>(), "{query}");
+        assert_eq!(
+            ids(&api.get(&format!("/{list}?{query}")).await),
+            expected.split(' ').collect::<Vec<_>>(),
+            "{query}"
+        );
     }
 }
 
@@ -174,7 +178,12 @@ async fn a_mistyped_filter_returns_nothing_and_says_so() {
 #[actix_rt::test]
 async fn cursors_walk_through_everything_in_both_directions() {
     let Setup { api, .. } = &filled().await;
-    for order in ["orderby.id=asc", "orderby.id=desc", "orderby.maxRetries=desc&orderby.id=asc", "orderby.createdAt=asc&orderby.id=desc"] {
+    for order in [
+        "orderby.id=asc",
+        "orderby.id=desc",
+        "orderby.maxRetries=desc&orderby.id=asc",
+        "orderby.createdAt=asc&orderby.id=desc",
+    ] {
         let all = ids(&api.get(&format!("/queues?{order}")).await);
         let (mut seen, mut place, mut last) = (Vec::new(), String::new(), String::new());
         loop {

@@ -18,7 +18,10 @@ async fn a_put_changes_what_it_mentions_and_nothing_else() {
     let created = api.post("/queues", &all).await;
     let changed = api.put("/queues/1", &with(queue(), "name", json!("p"))).await;
     assert_eq!((changed.status, header(&changed, "location")), (200, "/queues/1"));
-    assert_eq!((&changed.json["name"], &changed.json["headers"], &changed.json["maxRetries"]), (&json!("p"), &json!({"x": "y"}), &json!(3)));
+    assert_eq!(
+        (&changed.json["name"], &changed.json["headers"], &changed.json["maxRetries"]),
+        (&json!("p"), &json!({"x": "y"}), &json!(3))
+    );
     assert_eq!(changed.json["createdAt"], created.json["createdAt"]);
     assert!(changed.json["updatedAt"].as_str() >= created.json["updatedAt"].as_str());
     assert_eq!(api.get("/queues/1").await.text, changed.text);
@@ -71,7 +74,10 @@ async fn a_bad_put_changes_nothing() {
         assert_eq!((answer.status, &answer.json["code"]), (status, &json!(code)), "{path} {body}: {}", answer.text);
     }
     let refused = api.put("/messages/1", &json!({"queueId": 1, "failed": true})).await;
-    assert!(refused.json["message"].as_str().unwrap().contains("POST /messages/{id}/cancel"), "it names the right call");
+    assert!(
+        refused.json["message"].as_str().unwrap().contains("POST /messages/{id}/cancel"),
+        "it names the right call"
+    );
     let after = [api.get("/queues").await.text, api.get("/messages").await.text, api.get("/crons").await.text];
     assert_eq!(before, after);
 }
@@ -86,7 +92,10 @@ async fn a_pending_message_is_changed_and_moved_in_time() {
     let kept = api.put(&path, &api.get(&path).await.json).await;
     assert_eq!((kept.status, &kept.json["when"]), (200, &json!("2199-01-01T00:00:00.000Z")));
     let changed = api.put(&path, &json!({"queueId": 1, "body": {"new": true}, "headers": {"x-a": "b"}})).await;
-    assert_eq!((&changed.json["body"], &changed.json["when"]), (&json!(r#"{"new":true}"#), &json!("2199-01-01T00:00:00.000Z")));
+    assert_eq!(
+        (&changed.json["body"], &changed.json["when"]),
+        (&json!(r#"{"new":true}"#), &json!("2199-01-01T00:00:00.000Z"))
+    );
     assert_eq!(receiver.count(), 0);
 
     let now = chrono::Utc::now();
@@ -115,7 +124,8 @@ async fn a_changed_cron_fires_what_it_says_now_and_only_that() {
     assert_eq!((&changed.json["schedule"], &changed.json["body"]), (&json!("* * * * * *"), &json!("new")));
     receiver.wait_for_count(SOON, "/q", 3).await;
     api.put(&path, &json!({"queueId": 1, "schedule": "@yearly", "body": "last"})).await;
-    let repeated = "SELECT count(*) FROM (SELECT FROM posthaste.messages m JOIN posthaste.attempts a ON a.message_id = m.id
+    let repeated =
+        "SELECT count(*) FROM (SELECT FROM posthaste.messages m JOIN posthaste.attempts a ON a.message_id = m.id
                     WHERE a.outcome = 'delivered' GROUP BY m.scheduled_at HAVING count(*) > 1) AS r";
     assert_eq!(setup.database.number(repeated).await, 0, "each tick once");
     assert!(receiver.requests().iter().all(|request| request.text() == "new"));
@@ -162,7 +172,9 @@ async fn crons_and_messages_are_changed_by_filter_too() {
     assert_eq!(changed.json.as_array().map(Vec::len), Some(2), "{}", changed.text);
     let bad = api.put("/crons?where.id.gt=0", &json!({"queueId": 1, "schedule": "never"})).await;
     assert_eq!((bad.status, &bad.json["code"]), (400, &json!("PH_INVALID_VALUE")));
-    let changed = api.put("/messages?where.cronId.isNull=false&where.status.eq=pending", &json!({"queueId": 1, "body": "x"})).await;
+    let changed = api
+        .put("/messages?where.cronId.isNull=false&where.status.eq=pending", &json!({"queueId": 1, "body": "x"}))
+        .await;
     assert_eq!(changed.status, 200, "{}", changed.text);
     assert!(changed.json.as_array().unwrap().iter().all(|row| row["body"] == "x"));
 }

@@ -27,6 +27,22 @@ pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<CronField>) ->
     Ok(rows.into_iter().map(Cron::from).collect())
 }
 
+/// Of each row of `parents` the list of those whose field `by` is its id, each row with its parent's id.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_each(
+    conn: &mut AsyncPgConnection,
+    by: CronField,
+    parents: &[i64],
+    listing: &Listing<CronField>,
+) -> Result<Vec<(i64, Cron)>, StoreError> {
+    let branches = listing::of_parents(vec![branch(Logic::Always)], by);
+    let pairs = listing::pairs(conn, listing::page(listing, &branches)?, parents).await?;
+    let rows = find(conn, &listing::these(&pairs)).await?;
+    Ok(listing::paired(pairs, rows, |row| row.id.0))
+}
+
 /// Counts crons.
 ///
 /// # Errors

@@ -24,6 +24,23 @@ pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>)
     Ok(rows.into_iter().map(Message::from).collect())
 }
 
+/// Of each row of `parents` the list of those whose field `by` is its id, each row with its parent's id.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_each(
+    conn: &mut AsyncPgConnection,
+    by: MessageField,
+    parents: &[i64],
+    listing: &Listing<MessageField>,
+) -> Result<Vec<(i64, Message)>, StoreError> {
+    let order = listing.order.iter().map(|order| order.field);
+    let branches = listing::of_parents(branches(listing.filter.fields().chain(order).chain([by])), by);
+    let pairs = listing::pairs(conn, listing::page(listing, &branches)?, parents).await?;
+    let rows = find(conn, &listing::these(&pairs)).await?;
+    Ok(listing::paired(pairs, rows, |row| row.id.0))
+}
+
 /// Counts messages.
 ///
 /// # Errors
