@@ -64,6 +64,7 @@ pub struct Prepared {
 /// # Errors
 /// It cannot be read, or asks for too much.
 pub fn prepare(mut request: Request) -> Result<Prepared, ServerError> {
+    limits::check_text(&request.query)?;
     let mut document = request.parsed_query()?.clone();
     limits::check(&document, &request.variables)?;
     document::flatten_subscriptions(&mut document);

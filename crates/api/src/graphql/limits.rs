@@ -20,10 +20,55 @@ const MOST_SPREADS: usize = 32;
 /// Lists within lists of what describes the schema, which is as long as the schema is large.
 const DEEPEST_LISTS: usize = 3;
 
+/// Brackets within brackets of the text, whatever they mean. Its parser calls itself for each.
+const DEEPEST_BRACKETS: usize = 100;
+
 /// Fields whose rows are bounded by `limit`.
 const LISTS: [&str; 3] = ["queues", "messages", "crons"];
 /// Lists of what describes the schema that lead from one type to others.
 const TYPE_LISTS: [&str; 4] = ["fields", "inputFields", "interfaces", "possibleTypes"];
+
+/// Holds a text against what its parser can bear.
+///
+/// # Errors
+/// It cannot.
+pub fn check_text(text: &str) -> Result<(), ServerError> {
+    let mut depth = 0_usize;
+    let mut rest = text.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = match first {
+            b'{' | b'[' | b'(' => {
+                depth += 1;
+                if depth > DEEPEST_BRACKETS {
+                    return Err(exceeded(&format!("brackets may be at most {DEEPEST_BRACKETS} deep")));
+                }
+                after
+            }
+            b'}' | b']' | b')' => {
+                depth = depth.saturating_sub(1);
+                after
+            }
+            b'#' => skip(after, |rest| rest.first().is_some_and(|byte| matches!(byte, b'\n' | b'\r'))),
+            b'"' if after.starts_with(b"\"\"") => {
+                let rest = skip(after.get(2..).unwrap_or_default(), |rest| rest.starts_with(b"\"\"\""));
+                rest.get(3..).unwrap_or_default()
+            }
+            b'"' => skip(after, |rest| rest.first().is_some_and(|byte| matches!(byte, b'"' | b'\n')))
+                .get(1..)
+                .unwrap_or_default(),
+            _ => after,
+        };
+    }
+    Ok(())
+}
+
+/// What is left where `ends` holds, passing over what a backslash precedes.
+fn skip(mut rest: &[u8], ends: impl Fn(&[u8]) -> bool) -> &[u8] {
+    while !rest.is_empty() && !ends(rest) {
+        rest = rest.get(if rest.first() == Some(&b'\\') { 2 } else { 1 }..).unwrap_or_default();
+    }
+    rest
+}
 
 /// Holds every operation of a document against the limits.
 ///
@@ -174,6 +219,25 @@ mod tests {
         };
         assert_eq!(verdict(&nested(9), json!({})), Ok(()));
         assert!(verdict(&nested(12), json!({})).unwrap_err().contains("12 fields deep"));
+    }
+
+    #[test]
+    fn brackets_are_counted_where_they_are_brackets() {
+        let many = "[".repeat(DEEPEST_BRACKETS + 1);
+        for text in
+            [format!("{{ a(b: {many}"), "{".repeat(1_000_000), format!("{{ a(b: \"x\") {many}"), format!("# x\n{many}")]
+        {
+            assert!(check_text(&text).is_err());
+        }
+        for text in [
+            format!("{{ a(b: \"{many}\") }}"),
+            format!("{{ a(b: \"\\\"{many}\") }}"),
+            format!("{{ a(b: \"\"\"{many} \\\"\"\" \" \"\"\") }} # {many}"),
+            "{ a }".repeat(1000),
+            String::new(),
+        ] {
+            assert!(check_text(&text).is_ok(), "{text}");
+        }
     }
 
     #[test]
