@@ -10,6 +10,7 @@ use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
 
+use crate::cors::Origins;
 use crate::wire::output::IdStyle;
 
 pub use authorization::{AuthorizationConfig, AuthorizationVariables};
@@ -33,6 +34,10 @@ pub struct Config {
     pub max_batch_bytes: usize,
     /// How long an idempotency key is remembered.
     pub idempotency_ttl: Duration,
+    /// How long a connection may be idle between two requests.
+    pub keep_alive: Duration,
+    /// Whose pages may use the API.
+    pub cors: Origins,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -49,6 +54,8 @@ pub struct ConfigVariables {
     api_ids: Option<String>,
     max_batch_bytes: Option<String>,
     idempotency_ttl_seconds: Option<String>,
+    keep_alive_seconds: Option<String>,
+    cors_origins: Option<String>,
     shards: Option<String>,
 }
 
@@ -74,6 +81,8 @@ impl Config {
         let max_batch_bytes = faults.or("MAX_BATCH_BYTES", 32 << 20, raw.max_batch_bytes, parse::integer(1..=64 << 20));
         let ttl = parse::integer(60..=30 * 86_400);
         let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
+        let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
+        let cors = faults.or("CORS_ORIGINS", Origins::Some(Vec::new()), raw.cors_origins, Origins::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
@@ -101,6 +110,8 @@ impl Config {
                 ids,
                 max_batch_bytes,
                 idempotency_ttl: Duration::from_secs(idempotency_ttl),
+                keep_alive: Duration::from_secs(keep_alive),
+                cors,
                 shards,
             })
         })
@@ -139,6 +150,8 @@ mod tests {
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
         assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
         assert_eq!((config.max_batch_bytes, config.idempotency_ttl), (33_554_432, Duration::from_secs(86_400)));
+        assert_eq!(config.keep_alive, Duration::from_secs(75));
+        assert!(config.cors.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
     }
 
@@ -148,8 +161,11 @@ mod tests {
             ("PORT", "x"),
             ("POOL_SIZE", "0"),
             ("MAX_BODY_BYTES", "1k"),
+            ("API_IDS", "roman"),
             ("MAX_BATCH_BYTES", "67108865"),
             ("IDEMPOTENCY_TTL_SECONDS", "59"),
+            ("KEEP_ALIVE_SECONDS", "0"),
+            ("CORS_ORIGINS", "here"),
             ("SHARDS", "1025"),
         ];
         let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);

@@ -54,8 +54,14 @@ codes! {
     MediaType => "FST_ERR_CTP_INVALID_MEDIA_TYPE",
     /// The body is larger than `MAX_BODY_BYTES`.
     BodyTooLarge => "FST_ERR_CTP_BODY_TOO_LARGE",
-    /// The body did not come in time.
+    /// The request or its body did not come in time.
     RequestTimeout => "PH_REQUEST_TIMEOUT",
+    /// What came is no HTTP/1.1 request.
+    Malformed => "PH_MALFORMED_REQUEST",
+    /// Something is longer, larger or more than it may be.
+    Limit => "PH_LIMIT_EXCEEDED",
+    /// A browser asked whether a page of another origin may use the API in this way, and it may not.
+    CorsRefused => "PH_CORS_REFUSED",
     /// The body has a field that does not exist.
     UnknownField => "PH_UNKNOWN_FIELD",
     /// The query string has a parameter that does not exist.
@@ -76,8 +82,6 @@ codes! {
     CursorWithoutId => "PLT_SQL_OPENAPI_PRIMARY_KEY_NOT_INCLUDED_IN_ORDER_BY_IN_CURSOR_PAGINATION",
     /// A change of many rows that does not say which.
     MissingWhere => "PLT_SQL_MAPPER_MISSING_WHERE_CLAUSE",
-    /// Too much of something; the message says how much there may be.
-    LimitExceeded => "PH_LIMIT_EXCEEDED",
     /// Without valid credentials (401), or with some that do not suffice (403).
     Unauthorized => "PLT_DB_AUTH_UNAUTHORIZED",
     /// The caller may not see or set a field.
@@ -126,6 +130,13 @@ pub enum ApiError {
     MediaType,
     BodyTooLarge,
     RequestTimeout,
+    Malformed,
+    /// `problem` names the limit and what was given.
+    Limit {
+        of: Limited,
+        problem: String,
+    },
+    CorsRefused(String),
     UnknownField(String),
     UnknownParameter(String),
     /// A field that clients do not set, and what to do instead.
@@ -143,8 +154,6 @@ pub enum ApiError {
     UnknownFilterField(String),
     CursorWithoutId,
     MissingWhere,
-    /// What there may be at most, in a sentence.
-    Limit(String),
     /// A filter that would change or delete more rows than one request may.
     TooManyRows {
         limit: i64,
@@ -195,6 +204,30 @@ pub enum ApiError {
     Internal,
 }
 
+/// What of a request exceeds a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limited {
+    /// The path and query string.
+    Target,
+    /// The headers.
+    Head,
+    /// The body as a whole.
+    Body,
+    /// A value in the body.
+    Value,
+}
+
+impl Limited {
+    fn status(self) -> StatusCode {
+        match self {
+            Limited::Target => StatusCode::URI_TOO_LONG,
+            Limited::Head => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Limited::Body => StatusCode::PAYLOAD_TOO_LARGE,
+            Limited::Value => StatusCode::UNPROCESSABLE_ENTITY,
+        }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Body<'a> {
@@ -214,6 +247,12 @@ struct NotFoundBody<'a> {
 }
 
 impl ApiError {
+    /// A value exceeds a limit, which a sentence tells.
+    #[must_use]
+    pub fn value_limit(problem: String) -> ApiError {
+        ApiError::Limit { of: Limited::Value, problem }
+    }
+
     /// There is nothing at the place that the request names.
     #[must_use]
     pub fn not_found(request: &HttpRequest) -> ApiError {
@@ -235,14 +274,15 @@ impl ApiError {
             ApiError::MediaType => (Status::UNSUPPORTED_MEDIA_TYPE, ErrorCode::MediaType),
             ApiError::BodyTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BodyTooLarge),
             ApiError::RequestTimeout => (Status::REQUEST_TIMEOUT, ErrorCode::RequestTimeout),
+            ApiError::Malformed => (Status::BAD_REQUEST, ErrorCode::Malformed),
+            ApiError::Limit { of, .. } => (of.status(), ErrorCode::Limit),
+            ApiError::CorsRefused(_) => (Status::FORBIDDEN, ErrorCode::CorsRefused),
             ApiError::UnknownField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownField),
             ApiError::UnknownParameter(_) => (Status::BAD_REQUEST, ErrorCode::UnknownParameter),
             ApiError::UnknownFilterField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownFilterField),
             ApiError::CursorWithoutId => (Status::BAD_REQUEST, ErrorCode::CursorWithoutId),
             ApiError::MissingWhere => (Status::BAD_REQUEST, ErrorCode::MissingWhere),
-            ApiError::Limit(_) | ApiError::TooManyRows { .. } => {
-                (Status::UNPROCESSABLE_ENTITY, ErrorCode::LimitExceeded)
-            }
+            ApiError::TooManyRows { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Limit),
             ApiError::NotPending => (Status::CONFLICT, ErrorCode::NotPending),
             ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
             ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
@@ -276,14 +316,17 @@ impl ApiError {
 impl fmt::Display for ApiError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            ApiError::Validation(problem) => f.write_str(problem),
+            ApiError::Validation(problem) | ApiError::Limit { problem, .. } | ApiError::CorsRefused(problem) => {
+                f.write_str(problem)
+            }
             ApiError::InvalidJson => {
                 f.write_str("Body is not valid JSON but content-type is set to 'application/json'")
             }
             ApiError::EmptyJson => f.write_str("Body cannot be empty when content-type is set to 'application/json'"),
             ApiError::MediaType => f.write_str("Unsupported Media Type"),
             ApiError::BodyTooLarge => f.write_str("Request body is too large"),
-            ApiError::RequestTimeout => f.write_str("the request's body did not come in time"),
+            ApiError::RequestTimeout => f.write_str("the request did not come in time"),
+            ApiError::Malformed => f.write_str("this is not a request of HTTP/1.1"),
             ApiError::UnknownField(name) => write!(f, "body has no property '{name}'"),
             ApiError::UnknownParameter(name) => write!(f, "querystring has no parameter '{name}' here"),
             ApiError::ReadOnlyField { field, instead } => {
@@ -292,7 +335,6 @@ impl fmt::Display for ApiError {
             ApiError::UnknownFilterField(name) => write!(f, "querystring/where.or has an unknown field '{name}'"),
             ApiError::CursorWithoutId => f.write_str("a cursor needs an order with the id: add orderby.id=asc"),
             ApiError::MissingWhere => f.write_str("Missing where clause"),
-            ApiError::Limit(problem) => f.write_str(problem),
             ApiError::TooManyRows { limit } => {
                 write!(f, "one request may change at most {limit} rows, all or none: narrow the filter")
             }
@@ -341,12 +383,9 @@ impl fmt::Display for ApiError {
     }
 }
 
-impl ResponseError for ApiError {
-    fn status_code(&self) -> StatusCode {
-        self.answer().0
-    }
-
-    fn error_response(&self) -> HttpResponse {
+impl ApiError {
+    /// The body of the answer.
+    pub(crate) fn json(&self) -> Vec<u8> {
         let (status, code) = self.answer();
         let error = status.canonical_reason().unwrap_or_default();
         let message = &self.to_string();
@@ -355,7 +394,17 @@ impl ResponseError for ApiError {
             Some(code) => serde_json::to_vec(&Body { status_code, code: code.as_str(), error, message }),
             None => serde_json::to_vec(&NotFoundBody { message, error, status_code }),
         };
-        let mut response = HttpResponse::build(status);
+        json.unwrap_or_default()
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.answer().0
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
         match self {
@@ -367,7 +416,7 @@ impl ResponseError for ApiError {
             }
             _ => {}
         }
-        response.body(json.unwrap_or_default())
+        response.body(self.json())
     }
 }
 

@@ -4,22 +4,19 @@
 //! words of the original. What was not asked for is an error and not ignored, so that a mistyped name never changes the
 //! meaning of a request.
 
-use std::time::Duration;
-
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::{self, Bytes};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use serde::Serialize;
 
+use crate::connection::is_late;
 use crate::error::ApiError;
+use crate::limits::check_nesting;
 use crate::wire::fields::Fields;
 
 /// The content type of every answer.
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
-
-/// How long a body may take to come. A client that sends it byte by byte would hold a connection for ever.
-pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The body of a request, which must be JSON; whether it is an object is for its reader to say. To be called once it is known
 /// that the caller may ask for what the request asks for.
@@ -32,7 +29,7 @@ pub async fn text(request: &HttpRequest, payload: web::Payload, limit: usize) ->
     match kind {
         Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
         Kind::Json => String::from_utf8(bytes.into()).map_err(|_| ApiError::InvalidJson),
-        Kind::Text | Kind::Other => Err(Fields::not_an_object()),
+        Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
@@ -50,7 +47,7 @@ pub async fn optional_text(
     match kind {
         _ if bytes.is_empty() => Ok(None),
         Kind::Json => String::from_utf8(bytes.into()).map(Some).map_err(|_| ApiError::InvalidJson),
-        Kind::Text | Kind::Other => Err(Fields::not_an_object()),
+        Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
 
@@ -63,19 +60,21 @@ pub async fn plain_text(request: &HttpRequest, payload: web::Payload, limit: usi
 }
 
 async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
-    if kind == Kind::Other {
+    if matches!(kind, Kind::Lines | Kind::Other) {
         return Err(ApiError::MediaType);
     }
     if announced_length(request).is_some_and(|length| length > limit) {
         return Err(ApiError::BodyTooLarge);
     }
-    match tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await {
-        Ok(Ok(Ok(bytes))) => Ok(bytes),
+    let bytes = match payload.to_bytes_limited(limit).await {
+        Ok(Ok(bytes)) => bytes,
+        Ok(Err(error)) if is_late(&error) => return Err(ApiError::RequestTimeout),
         // The connection broke, so nobody reads this answer, or the framing was wrong.
-        Ok(Ok(Err(_))) => Err(ApiError::InvalidJson),
-        Ok(Err(_)) => Err(ApiError::BodyTooLarge),
-        Err(_) => Err(ApiError::RequestTimeout),
-    }
+        Ok(Err(_)) => return Err(ApiError::InvalidJson),
+        Err(_) => return Err(ApiError::BodyTooLarge),
+    };
+    check_nesting(&bytes)?;
+    Ok(bytes)
 }
 
 /// What a request says that its body is.

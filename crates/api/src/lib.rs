@@ -8,23 +8,24 @@ mod auth;
 mod batcher;
 mod changes;
 pub mod config;
+mod connection;
+pub mod cors;
 mod database;
 mod drain;
 pub mod error;
 mod graphql;
 mod json;
+pub mod limits;
+pub mod openapi;
 mod ops;
+mod pages;
 mod rest;
+mod server;
 mod waker;
 mod wire;
 
-use std::net::TcpListener;
-use std::time::Duration;
-
 use actix_web::dev::Server;
-use actix_web::middleware::from_fn;
 use actix_web::web::Data;
-use actix_web::{App as HttpApp, HttpServer};
 use posthaste_service::environment::ConfigError;
 use posthaste_service::health::bind;
 use posthaste_service::{Running, StartError};
@@ -42,10 +43,8 @@ use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
+use crate::server::Serving;
 use crate::waker::Waker;
-
-/// How long requests under way may take to end after a stop.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// Reaches the database, checks its schema, binds the listener and serves. Cancelling `stop` stops to accept, answers
 /// what is under way, and then resolves `finished`.
@@ -77,7 +76,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         ids: config.ids,
         max_batch_bytes: config.max_batch_bytes,
     });
-    let server = server(app.clone(), listener).map_err(|error| StartError::Other(error.to_string()))?;
+    let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };
+    let server = server::start(app.clone(), serving, listener).map_err(|error| StartError::Other(error.to_string()))?;
     let finished = tokio::spawn(async move {
         let result = serve(server, &app, stop).await;
         // In the order in which they feed each other.
@@ -94,17 +94,6 @@ async fn check(pool: &Pool, shards: Option<u16>) -> Result<(), StartError> {
     let mut conn = pool.get().await.map_err(database)?;
     let schema = check_schema(&mut conn).await.map_err(database)?;
     Ok(ConfigError::unless_agreed("SHARDS", shards, &schema.shards)?)
-}
-
-fn server(app: Data<App>, listener: TcpListener) -> std::io::Result<Server> {
-    let factory = move || {
-        HttpApp::new()
-            .app_data(app.clone())
-            .wrap(from_fn(drain::watch))
-            .configure(graphql::configure)
-            .configure(rest::configure)
-    };
-    Ok(HttpServer::new(factory).listen(listener)?.disable_signals().shutdown_timeout(DRAIN.as_secs()).run())
 }
 
 /// Serves until `stop`, and then until no request is under way.

@@ -12,6 +12,7 @@ pub mod gate;
 pub mod ids;
 pub mod listing;
 pub mod queue;
+pub mod refusal;
 pub mod schedule;
 pub mod scope;
 pub mod target;

@@ -210,7 +210,7 @@ fn entry(key: &ApiKey, actor: &str, action: &'static str) -> Entry {
     let queues: Option<Vec<String>> = key.queue_ids.as_ref().map(|ids| ids.iter().map(ToString::to_string).collect());
     Entry {
         actor: actor.to_owned(),
-        action,
+        action: action.to_owned(),
         entity: "apiKey",
         entity_id: Some(key.id.0),
         detail: Some(json!({"name": key.name, "prefix": key.prefix, "scopes": scopes, "queueIds": queues})),

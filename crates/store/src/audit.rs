@@ -20,7 +20,7 @@ pub struct Entry {
     /// Such as `admin`, `key:7`, `user:42`, `anonymous`.
     pub actor: String,
     /// Such as `queue.delete`.
-    pub action: &'static str,
+    pub action: String,
     /// Such as `queue`.
     pub entity: &'static str,
     pub entity_id: Option<i64>,
@@ -60,7 +60,7 @@ pub async fn record(conn: &mut AsyncPgConnection, entry: &Entry) -> Result<(), S
     diesel::insert_into(audit_log::table)
         .values((
             audit_log::actor.eq(&entry.actor),
-            audit_log::action.eq(entry.action),
+            audit_log::action.eq(&entry.action),
             audit_log::entity.eq(entry.entity),
             audit_log::entity_id.eq(entry.entity_id),
             audit_log::detail.eq(&entry.detail),

@@ -20,7 +20,7 @@ use crate::schema::crons;
 use crate::statement::statement;
 
 pub use changing::{NextTick, Stored, change, insert_all};
-pub use listing::{count, find, find_each};
+pub use listing::{count, find, of_queues};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]

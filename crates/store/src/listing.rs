@@ -8,7 +8,6 @@
 //! ends after [`TIME_LIMIT`], which its caller is told as [`StoreError::TooExpensive`].
 
 mod condition;
-mod each;
 mod sql;
 
 use std::time::{Duration, Instant};
@@ -23,8 +22,7 @@ use posthaste_core::listing::{Listing, Order, Side};
 
 use crate::error::StoreError;
 use condition::Key;
-pub(crate) use condition::{Expression, Logic};
-pub(crate) use each::{of_parents, paired, pairs, these};
+pub(crate) use condition::{Expression, Logic, filter as conditions};
 pub(crate) use sql::{Bind, Sql, Statement};
 
 /// How long a list or a count may take.
@@ -64,10 +62,21 @@ pub(crate) trait Listed: Field {
 /// Rows that a list may consist of, and what their fields are. Several are disjoint.
 pub(crate) struct Branch<F> {
     /// After `FROM`.
-    pub(crate) from: &'static str,
+    pub(crate) from: Sql,
     pub(crate) fields: Box<dyn Fn(F) -> Expression + Send + Sync>,
     /// What its rows are selected by, besides the filter.
     pub(crate) rows: Logic,
+}
+
+/// The parents whose rows are listed. A branch refers to one as `parent.id`.
+pub(crate) struct Relation {
+    parents: Vec<i64>,
+}
+
+impl Relation {
+    pub(crate) fn of(parents: impl Iterator<Item = i64>) -> Relation {
+        Relation { parents: parents.collect() }
+    }
 }
 
 /// A page: a query with the columns `id` and the keys, and how they are ordered.
@@ -102,18 +111,20 @@ pub(crate) fn page<F: Listed>(listing: &Listing<F>, branches: &[Branch<F>]) -> R
         let rows = condition::filter(&listing.filter, &branch.fields).and(place);
         parts.extend(part(branch, rows, &order, limit, offset));
     }
-    let keys = order.iter().zip(KEYS).map(|(order, (_, key))| Sql::new(key).text(arrow(order.direction)));
-    let order = Sql::join(keys, ", ");
+    let ordered_by = |table: &'static str| {
+        let keys = order.iter().zip(KEYS);
+        Sql::join(keys.map(|(order, (_, key))| Sql::new(table).text(key).text(arrow(order.direction))), ", ")
+    };
     let sql = match (parts.len(), branches.len()) {
         (0, _) => return Ok(None),
         (1, 1) => Sql::join(parts, ""),
         _ => Sql::new("SELECT * FROM ((")
             .sql(Sql::join(parts, ") UNION ALL ("))
             .text(")) AS branches ORDER BY ")
-            .sql(order.clone())
+            .sql(ordered_by("branches."))
             .sql(window(listing.limit, listing.offset)),
     };
-    Ok(Some(Page { sql, order, reversed }))
+    Ok(Some(Page { sql, order: ordered_by("page."), reversed }))
 }
 
 /// The query that counts what a filter lets through; `None` where there is none.
@@ -122,7 +133,7 @@ pub(crate) fn number<F: Listed>(filter: &Filter<F>, branches: &[Branch<F>]) -> O
         .iter()
         .filter_map(|branch| {
             let condition = selection(branch, condition::filter(filter, &branch.fields))?;
-            Some(Sql::new("(SELECT count(*) FROM ").text(branch.from).sql(condition).text(")"))
+            Some(Sql::new("(SELECT count(*) FROM ").sql(branch.from.clone()).sql(condition).text(")"))
         })
         .collect();
     if counts.is_empty() { None } else { Some(Sql::new("SELECT ").sql(Sql::join(counts, " + "))) }
@@ -175,7 +186,7 @@ fn part<F: Listed>(branch: &Branch<F>, rows: Logic, order: &[Order<F>], limit: i
             keys.push(Sql::new(text).text(by_bytes).text(arrow(order.direction)));
         }
     }
-    let sql = Sql::new("SELECT ").sql(Sql::join(columns, ", ")).text(" FROM ").text(branch.from).sql(condition);
+    let sql = Sql::new("SELECT ").sql(Sql::join(columns, ", ")).text(" FROM ").sql(branch.from.clone()).sql(condition);
     Some(sql.text(" ORDER BY ").sql(Sql::join(keys, ", ")).sql(window(limit, offset)))
 }
 
@@ -206,13 +217,15 @@ fn arrow(direction: Direction) -> &'static str {
     }
 }
 
-/// Reads a list: the rows of `page`, with the columns and joins that `rows` makes around it.
+/// Reads a list: the rows of `page`, or of one page for each parent, with the columns and joins that `rows` makes around
+/// it.
 ///
 /// # Errors
 /// As any statement; [`StoreError::TooExpensive`].
 pub(crate) async fn load<T, Row>(
     conn: &mut AsyncPgConnection,
     page: Option<Page>,
+    relation: Option<Relation>,
     rows: impl FnOnce(Sql) -> Sql,
 ) -> Result<Vec<Row>, StoreError>
 where
@@ -220,7 +233,16 @@ where
     Row: Send,
 {
     let Some(page) = page else { return Ok(Vec::new()) };
-    let statement = Statement::<T>::new(rows(page.sql).text(" ORDER BY ").sql(page.order));
+    let (from, order) = match relation {
+        None => (Sql::new("(").sql(page.sql).text(") AS page"), Sql::new(" ORDER BY ")),
+        Some(Relation { parents }) => {
+            let parents =
+                Sql::new("unnest(").bind(Bind::Numbers(parents)).text(") WITH ORDINALITY AS parent(id, number)");
+            let pages = parents.text(" CROSS JOIN LATERAL (").sql(page.sql).text(") AS page");
+            (pages, Sql::new(" ORDER BY parent.number").text(if page.reversed { " DESC, " } else { ", " }))
+        }
+    };
+    let statement = Statement::<T>::new(rows(from).sql(order).sql(page.order));
     let mut rows = limited(conn, LIST_SETTINGS, statement).await?;
     if page.reversed {
         rows.reverse();

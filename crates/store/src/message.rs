@@ -26,7 +26,7 @@ pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::{insert_keyed, sweep};
-pub use listing::{count, find, find_each};
+pub use listing::{count, find, of_crons, of_queues};
 pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
@@ -166,7 +166,6 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
-    Option<PgTimestamp>,
 );
 
 type SqlRow = (
@@ -185,7 +184,6 @@ type SqlRow = (
     Nullable<Timestamptz>,
     Nullable<Integer>,
     Nullable<Text>,
-    Nullable<Timestamptz>,
     Nullable<Timestamptz>,
 );
 
@@ -208,7 +206,6 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
-            expires_at,
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {

@@ -22,7 +22,7 @@ use crate::schema::{crons, queues};
 use crate::statement::statement;
 
 pub use changing::{change, insert_all};
-pub use listing::{count, find, find_each};
+pub use listing::{count, find, of_dead_letter_queues};
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;

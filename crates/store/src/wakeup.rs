@@ -72,6 +72,14 @@ pub async fn notify_crons(conn: &mut AsyncPgConnection) -> Result<(), StoreError
     notify(conn, CRONS, "").await
 }
 
+/// Makes the deliverers look at once which queues are paused.
+///
+/// # Errors
+/// Whatever the database says; the caller may ignore it.
+pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    notify(conn, "posthaste_queues", "").await
+}
+
 /// Makes the other deliverers look at once who they are.
 ///
 /// # Errors

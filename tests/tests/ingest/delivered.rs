@@ -11,11 +11,12 @@ use serde_json::{Value, json};
 use super::SOON;
 
 /// All services, and a queue with id 1 that calls `receiver`.
-async fn all(receiver: &Receiver) -> (Api, Process) {
-    let process = Launch::all_in_one(&Database::new().await).start().await;
+async fn all(receiver: &Receiver) -> (Api, Process, Database) {
+    let database = Database::new().await;
+    let process = Launch::all_in_one(&database).start().await;
     let api = process.api();
     api.create_queue(&json!({"name": "q", "callbackUrl": receiver.url("/q"), "method": "POST"})).await;
-    (api, process)
+    (api, process, database)
 }
 
 /// The bytes 0 to 255, from the one at `first` on, in base64.
@@ -37,7 +38,7 @@ fn every_byte(first: u8) -> (Vec<u8>, String) {
 #[actix_rt::test]
 async fn binary_bodies_arrive_byte_for_byte() {
     let receiver = Receiver::start();
-    let (api, _process) = all(&receiver).await;
+    let (api, _process, _database) = all(&receiver).await;
     let mut expected = Vec::new();
     let mut batch = Vec::new();
     for first in 0..10 {
@@ -63,7 +64,7 @@ async fn binary_bodies_arrive_byte_for_byte() {
 #[actix_rt::test]
 async fn a_delay_is_kept() {
     let receiver = Receiver::start();
-    let (api, _process) = all(&receiver).await;
+    let (api, _process, _database) = all(&receiver).await;
     let before = SystemTime::now();
     let delays = [json!(0.8), json!("PT0.5S"), json!("0.3"), json!(0)];
     let messages: Vec<Value> =

@@ -36,7 +36,6 @@ pub use caller::Caller;
 pub use grant::{Grant, Operation};
 
 use self::claims::{Claims, split};
-use self::grant::{Grant, Operation};
 use self::jwt::Jwt;
 use self::key::{ApiKeys, is_key};
 use self::outbound::Outbound;

@@ -118,8 +118,10 @@ impl<R: Shown> Loader<Many<R>> for Rows {
             let Question { listing, fields, .. } = &*first.question;
             let rows = ops::find_each::<R>(&self.app, &self.caller, first.by, parents, listing.clone(), fields).await?;
             let mut by_parent: HashMap<i64, Vec<Arc<R::Row>>> = HashMap::new();
-            for (parent, row) in rows {
-                by_parent.entry(parent).or_default().push(Arc::new(row));
+            for row in rows {
+                if let Some(Value::Number(parent)) = R::output(&row, first.by).value() {
+                    by_parent.entry(parent).or_default().push(Arc::new(row));
+                }
             }
             for many in group {
                 found.insert(many.clone(), by_parent.remove(&many.parent).unwrap_or_default());

@@ -61,9 +61,12 @@ impl Resource for Crons {
         by: CronField,
         parents: Vec<i64>,
         listing: Listing<CronField>,
-    ) -> Result<Vec<(i64, Cron)>, ApiError> {
-        let find = move |conn: &mut _| async move { cron::find_each(conn, by, &parents, &listing).await }.boxed();
-        app.database.read(find).await
+    ) -> Result<Vec<Cron>, ApiError> {
+        if by != CronField::QueueId {
+            return Err(ApiError::Internal);
+        }
+        let parents: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+        app.database.read(move |conn| async move { cron::of_queues(conn, &parents, &listing).await }.boxed()).await
     }
 
     async fn count(app: &App, filter: Filter<CronField>) -> Result<i64, ApiError> {

@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use posthaste_core::entity::MessageField;
 use posthaste_core::filter::{Filter, Value};
-use posthaste_core::ids::MessageId;
+use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 use posthaste_store::attempt::{self, Attempt};
 use posthaste_store::cancel::{self, CancelRequest, CancelState};
 use posthaste_store::changing::Changed;
+use posthaste_store::error::StoreError;
 use posthaste_store::message::{self, Body, Message, NewMessage, OnError};
 use tokio::time::{Instant, sleep};
 
@@ -82,8 +83,23 @@ impl Resource for Messages {
         by: MessageField,
         parents: Vec<i64>,
         listing: Listing<MessageField>,
-    ) -> Result<Vec<(i64, Message)>, ApiError> {
-        let find = move |conn: &mut _| async move { message::find_each(conn, by, &parents, &listing).await }.boxed();
+    ) -> Result<Vec<Message>, ApiError> {
+        let find = move |conn: &mut _| {
+            async move {
+                match by {
+                    MessageField::QueueId => {
+                        let queues: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+                        message::of_queues(conn, &queues, &listing).await
+                    }
+                    MessageField::CronId => {
+                        let crons: Vec<CronId> = parents.into_iter().map(CronId).collect();
+                        message::of_crons(conn, &crons, &listing).await
+                    }
+                    _ => Err(StoreError::unexpected("messages belong to queues and crons only")),
+                }
+            }
+            .boxed()
+        };
         app.database.read(find).await
     }
 
@@ -129,8 +145,8 @@ impl Resource for Messages {
 
     async fn delete(app: &App, ids: Vec<i64>, _: Deletion) -> Result<Vec<Message>, ApiError> {
         let ids: Vec<MessageId> = ids.into_iter().map(MessageId).collect();
-        let delete = move |conn: &mut _| async move { message::delete_all(conn, &ids).await }.boxed();
-        let deleted = app.database.write(delete).await?;
+        let delete = app.database.write(move |conn| async move { message::delete_all(conn, &ids).await }.boxed());
+        let deleted = delete.await?;
         app.waker.pending(deleted.iter().filter_map(|deleted| deleted.shard));
         Ok(deleted.into_iter().map(|deleted| deleted.message).collect())
     }

@@ -49,8 +49,8 @@ pub async fn find<R: Resource>(
     R::find(app, listing).await
 }
 
-/// As [`find`], but of each row of `parents` the list of those whose `by` is its id: with all lists in one statement. Answers
-/// pairs of parent and row.
+/// As [`find`], but for each of `parents` the list of the rows whose `by` is its id: all lists by one statement, one parent
+/// after the other.
 ///
 /// # Errors
 /// As [`find`].
@@ -61,7 +61,7 @@ pub async fn find_each<R: Resource>(
     parents: Vec<i64>,
     mut listing: Listing<R::Field>,
     fields: &[R::Field],
-) -> Result<Vec<(i64, R::Row)>, ApiError> {
+) -> Result<Vec<R::Row>, ApiError> {
     let grant = caller.grant::<R::Field>(Operation::Find)?;
     grant.check_fields(fields.iter().copied().chain([by]))?;
     grant.check_fields(listing.filter.fields())?;
@@ -127,7 +127,7 @@ pub async fn create_all<R: Resource>(app: &App, caller: &Caller, objects: &[Stri
         new.push(one);
     }
     let rows = R::create_all(app, new).await?;
-    app.audit(caller, R::Field::ENTITY, "create", &ids::<R>(&rows), None).await;
+    app.audit(caller, R::Field::ENTITY, "create", &ids_in::<R>(&rows), None).await;
     Ok(rows)
 }
 
@@ -194,7 +194,7 @@ async fn change<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::change(app, ids, patch, grant.filter).await?;
-    app.audit(caller, R::Field::ENTITY, "update", &ids::<R>(&rows), Some(names)).await;
+    app.audit(caller, R::Field::ENTITY, "update", &ids_in::<R>(&rows), Some(names)).await;
     Ok(rows)
 }
 
@@ -240,7 +240,7 @@ async fn remove<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::delete(app, ids, deletion).await?;
-    app.audit(caller, R::Field::ENTITY, "delete", &ids::<R>(&rows), None).await;
+    app.audit(caller, R::Field::ENTITY, "delete", &ids_in::<R>(&rows), None).await;
     Ok(rows)
 }
 
@@ -260,10 +260,10 @@ async fn ids_of<R: Resource>(app: &App, filter: Filter<R::Field>) -> Result<Vec<
     if i64::try_from(rows.len()).unwrap_or(i64::MAX) > LARGEST_CHANGE {
         return Err(ApiError::TooManyRows { limit: LARGEST_CHANGE });
     }
-    Ok(ids::<R>(&rows))
+    Ok(ids_in::<R>(&rows))
 }
 
-fn ids<R: Resource>(rows: &[R::Row]) -> Vec<i64> {
+fn ids_in<R: Resource>(rows: &[R::Row]) -> Vec<i64> {
     rows.iter().map(R::id).collect()
 }
 

@@ -68,8 +68,12 @@ impl Resource for Queues {
         by: QueueField,
         parents: Vec<i64>,
         listing: Listing<QueueField>,
-    ) -> Result<Vec<(i64, Queue)>, ApiError> {
-        let find = move |conn: &mut _| async move { queue::find_each(conn, by, &parents, &listing).await }.boxed();
+    ) -> Result<Vec<Queue>, ApiError> {
+        if by != QueueField::DeadLetterQueueId {
+            return Err(ApiError::Internal);
+        }
+        let parents: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+        let find = move |conn: &mut _| async move { queue::of_dead_letter_queues(conn, &parents, &listing).await }.boxed();
         app.database.read(find).await
     }
 
@@ -175,11 +179,16 @@ pub async fn set_paused(
         return Ok(None);
     }
     let action = if pause.is_some() { "pause" } else { "resume" };
-    let work = async |conn: &mut _, pause: Option<Option<String>>| match pause {
-        Some(reason) => queue_state::set_paused(conn, QueueId(id), reason.as_deref()).await,
-        None => queue_state::resume(conn, QueueId(id)).await,
-    };
-    if !app.database.write(move |conn| work(conn, pause).boxed()).await? {
+    let done = app.database.write(move |conn| {
+        async move {
+            match pause {
+                Some(reason) => queue_state::set_paused(conn, QueueId(id), reason.as_deref()).await,
+                None => queue_state::resume(conn, QueueId(id)).await,
+            }
+        }
+        .boxed()
+    });
+    if !done.await? {
         return Ok(None);
     }
     app.waker.queues();

@@ -86,13 +86,13 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
 
     fn find(app: &App, listing: Listing<Self::Field>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
-    /// Of each parent the list of the rows whose `by` is its id.
+    /// For each parent the list of the rows whose `by` is its id, one parent after the other.
     fn find_each(
         app: &App,
         by: Self::Field,
         parents: Vec<i64>,
         listing: Listing<Self::Field>,
-    ) -> impl Future<Output = Result<Vec<(i64, Self::Row)>, ApiError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
     fn count(app: &App, filter: Filter<Self::Field>) -> impl Future<Output = Result<i64, ApiError>> + Send;
 

@@ -8,7 +8,7 @@ use posthaste_store::audit::{self, Period};
 use posthaste_store::page::Page;
 
 use super::parameters::LARGEST_LIMIT;
-use super::{get as reading, open};
+use super::{get as reading, resource};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -18,7 +18,7 @@ use crate::wire::time;
 
 /// Registers the route.
 pub fn configure(config: &mut ServiceConfig) {
-    config.service(open("/audit-log").route(reading().to(list)));
+    config.service(resource("/audit-log").route(reading().to(list)));
 }
 
 /// The newest entries first.

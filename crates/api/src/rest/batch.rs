@@ -67,7 +67,9 @@ pub async fn create(
     }
     if !good.is_empty() {
         match app.batcher.store_many(good, on_error, reserved).await {
-            Ok(stored) => results.extend(places.into_iter().zip(&stored).map(|(index, it)| Outcome::of(index, it))),
+            Ok(stored) => {
+                results.extend(places.into_iter().zip(&stored).map(|(index, it)| Outcome::of(index, it, app.ids)))
+            }
             Err(NotStored::All(error)) => return Err(error),
             // With this mode all that was read is good, so that the indexes are those of the request.
             Err(NotStored::Because(failed)) => {
@@ -141,7 +143,7 @@ struct Refusal {
 struct Outcome {
     index: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<Id>,
+    id: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     replayed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,10 +159,10 @@ struct Failure {
 }
 
 impl Outcome {
-    fn of(index: usize, stored: &Result<Stored, ApiError>) -> Outcome {
+    fn of(index: usize, stored: &Result<Stored, ApiError>, ids: IdStyle) -> Outcome {
         match stored {
             Ok(Stored { accepted, replayed, .. }) => {
-                Outcome { index, id: Some(Id(accepted.id.0)), replayed: *replayed, error: None }
+                Outcome { index, id: Some(Output::Id(accepted.id.0).to_json(ids)), replayed: *replayed, error: None }
             }
             Err(error) => Outcome::failed(index, error),
         }

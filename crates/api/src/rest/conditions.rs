@@ -28,7 +28,7 @@ pub fn add<F: Field>(filter: &mut Filter<F>, path: &str, value: &str) -> Result<
     };
     filter.all.push(clause);
     if filter.fields().count() > MOST_CONDITIONS {
-        return Err(ApiError::Limit(format!("a request may have at most {MOST_CONDITIONS} conditions")));
+        return Err(ApiError::value_limit(format!("a request may have at most {MOST_CONDITIONS} conditions")));
     }
     Ok(())
 }
@@ -70,7 +70,7 @@ fn set(values: &str, read: impl Fn(&str) -> Result<Value, ApiError>) -> Result<V
         return Ok(Vec::new());
     }
     if values.split(',').count() > LARGEST_SET {
-        return Err(ApiError::Limit(format!("in and nin take at most {LARGEST_SET} values")));
+        return Err(ApiError::value_limit(format!("in and nin take at most {LARGEST_SET} values")));
     }
     values.split(',').map(|value| read(value.trim())).collect()
 }
@@ -208,8 +208,8 @@ mod tests {
         for malformed in ["", "id.eq=1", "(id.eq)", "(id=1)", "()"] {
             assert!(matches!(problem("or", malformed), ApiError::Validation(_)), "{malformed}");
         }
-        assert!(matches!(problem("id.in", &"1,".repeat(1000)), ApiError::Limit(_)));
+        assert!(matches!(problem("id.in", &"1,".repeat(1000)), ApiError::Limit { .. }));
         let many = vec![("id.gt", "1"); 101];
-        assert!(matches!(filter::<MessageField>(&many), Err(ApiError::Limit(_))));
+        assert!(matches!(filter::<MessageField>(&many), Err(ApiError::Limit { .. })));
     }
 }

@@ -16,16 +16,13 @@ pub mod parameters;
 
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource as Path, Route, guard};
-use serde_json::json;
 
 use crate::error::ApiError;
-use crate::json;
 use crate::ops::{Crons, Messages, Queues, Resource};
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
     config
-        .service(resource("/").route(get().to(welcome)))
         .service(resource("/healthz").route(get().to(health::alive)))
         .service(resource("/readyz").route(get().to(health::ready)))
         .service(resource("/stats").route(get().to(actions::stats)))
@@ -65,12 +62,6 @@ fn resource(path: &str) -> Path {
 
 fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-}
-
-async fn welcome() -> Result<HttpResponse, ApiError> {
-    json::ok(
-        &json!({"message": "Welcome to Posthaste! Queues are at /queues, messages at /messages, crons at /crons."}),
-    )
 }
 
 pub async fn nothing(request: HttpRequest) -> Result<HttpResponse, ApiError> {

@@ -19,8 +19,6 @@ use crate::error::ApiError;
 pub const LARGEST_LIMIT: i64 = 100;
 /// The rows of a list that does not say.
 pub const DEFAULT_LIMIT: i64 = 10;
-/// Parameters of one request.
-const MOST_PARAMETERS: usize = 200;
 
 /// The parameters of a request that nobody has taken yet, in their order.
 #[derive(Debug)]
@@ -41,7 +39,7 @@ impl Parameters {
     /// Those of a request.
     ///
     /// # Errors
-    /// They are no `name=value` pairs, or too many.
+    /// They are no `name=value` pairs.
     pub fn of(request: &HttpRequest) -> Result<Parameters, ApiError> {
         Parameters::parse(request.query_string())
     }
@@ -51,11 +49,7 @@ impl Parameters {
             return Ok(Parameters(Vec::new()));
         }
         let malformed = |_| ApiError::Validation("querystring must be name=value pairs".to_owned());
-        let pairs = Query::<Vec<(String, String)>>::from_query(query).map_err(malformed)?.into_inner();
-        if pairs.len() > MOST_PARAMETERS {
-            return Err(ApiError::Limit(format!("a request may have at most {MOST_PARAMETERS} parameters")));
-        }
-        Ok(Parameters(pairs))
+        Ok(Parameters(Query::<Vec<(String, String)>>::from_query(query).map_err(malformed)?.into_inner()))
     }
 
     /// Makes sure that nothing is left.
@@ -173,11 +167,11 @@ impl Parameters {
         let fields = self.fields()?;
         let total_count = self.flag("totalCount")?;
         let filter = self.filter()?.unwrap_or_default();
-        let order = self.order()?;
+        let order: Vec<Order<F>> = self.order()?;
         let (after, before) = (self.one("startAfter"), self.one("endBefore"));
         let cursors = self.flag("cursor")? || after.is_some() || before.is_some();
         self.finish()?;
-        if cursors && !order.iter().any(|order| order.field.name() == "id") {
+        if cursors && !order.iter().any(|order| Field::name(order.field) == "id") {
             return Err(ApiError::CursorWithoutId);
         }
         let cursor = match (after, before) {

@@ -12,7 +12,6 @@ use super::time;
 use super::value::{given, integer, invalid, queue_id, string};
 use super::{Date, Id};
 use crate::error::ApiError;
-use crate::json::Input;
 
 /// The longest name, in characters.
 const LONGEST_NAME: usize = 255;
@@ -75,8 +74,12 @@ pub struct ApiKeyInput {
     pub expires_at: Option<Timestamp>,
 }
 
-impl Input for ApiKeyInput {
-    fn read(mut fields: Fields<'_>) -> Result<ApiKeyInput, ApiError> {
+impl ApiKeyInput {
+    /// Reads and validates a request's body.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn read(mut fields: Fields<'_>) -> Result<ApiKeyInput, ApiError> {
         let [name, scopes] = fields.require(["name", "scopes"])?;
         let name = string("name", name)?;
         if name.is_empty() || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {

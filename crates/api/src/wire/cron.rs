@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::output::Output;
-use super::value::{body, headers, invalid, queue_id, string};
+use super::value::{body, headers, invalid, queue_id, refused, string};
 use crate::error::ApiError;
 
 const REQUIRED: [&str; 2] = ["queueId", "schedule"];
@@ -64,7 +64,7 @@ impl CronPatch {
             .map(|value| {
                 let expression = string("schedule", value)?;
                 let parsed = Schedule::parse(&expression, Schedule::DEFAULT_TIME_ZONE);
-                parsed.map_err(|problem| invalid("schedule", problem))?;
+                parsed.map_err(|problem| refused("schedule", &problem))?;
                 Ok(expression)
             })
             .transpose()?;

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::output::Output;
-use super::value::{given, headers, integer, invalid, queue_id, string};
+use super::value::{given, headers, integer, invalid, queue_id, refused, string};
 use crate::error::ApiError;
 
 /// Retries of a queue that does not say.
@@ -81,7 +81,7 @@ impl QueuePatch {
         let url = |value| string("callbackUrl", value);
         let callback_url = fields
             .take("callbackUrl")
-            .map(|value| CallbackUrl::parse(&url(value)?).map_err(|problem| invalid("callbackUrl", problem)))
+            .map(|value| CallbackUrl::parse(&url(value)?).map_err(|problem| refused("callbackUrl", &problem)))
             .transpose()?;
         let method = fields
             .take("method")
@@ -89,7 +89,7 @@ impl QueuePatch {
             .transpose()?;
         let name = fields
             .take("name")
-            .map(|value| QueueName::parse(&string("name", value)?).map_err(|problem| invalid("name", problem)))
+            .map(|value| QueueName::parse(&string("name", value)?).map_err(|problem| refused("name", &problem)))
             .transpose()?;
         let headers = fields.take("headers").map(|value| headers(Some(value))).transpose()?;
         let dead_letter_queue_id = fields

@@ -9,11 +9,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_core::ids::QueueId;
 use posthaste_core::queue::check_headers;
+use posthaste_core::refusal::Refusal;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::delay;
-use crate::error::ApiError;
+use crate::error::{ApiError, Limited};
 
 fn must_be(field: &str, what: &str) -> ApiError {
     ApiError::Validation(format!("body/{field} must be {what}"))
@@ -22,6 +23,15 @@ fn must_be(field: &str, what: &str) -> ApiError {
 /// A value that is right in type and wrong in itself.
 pub fn invalid(field: &'static str, problem: impl ToString) -> ApiError {
     ApiError::InvalidValue { field, problem: problem.to_string() }
+}
+
+/// A value that the domain refuses: one that is too much is told from one that is wrong.
+pub fn refused(field: &'static str, refusal: &impl Refusal) -> ApiError {
+    if refusal.is_excess() {
+        ApiError::Limit { of: Limited::Value, problem: format!("body/{field}: {refusal}") }
+    } else {
+        invalid(field, refusal)
+    }
 }
 
 /// The value unless it is missing or `null`.
@@ -49,7 +59,7 @@ pub fn reason(value: Option<&RawValue>) -> Result<Option<String>, ApiError> {
     let Some(value) = given(value) else { return Ok(None) };
     let reason = string("reason", value)?;
     if reason.chars().count() > 1000 {
-        return Err(ApiError::Limit("body/reason may have at most 1000 characters".to_owned()));
+        return Err(ApiError::value_limit("body/reason may have at most 1000 characters".to_owned()));
     }
     if reason.contains('\0') { Err(invalid("reason", "must not contain U+0000")) } else { Ok(Some(reason)) }
 }
@@ -86,7 +96,7 @@ pub fn headers(value: Option<&RawValue>) -> Result<Option<Value>, ApiError> {
     }
     match serde_json::from_str(value.get()) {
         Ok(Value::Object(headers)) => {
-            check_headers(&headers).map_err(|problem| invalid("headers", problem))?;
+            check_headers(&headers).map_err(|problem| refused("headers", &problem))?;
             Ok(Some(Value::Object(headers)))
         }
         // Nested beyond what is read, or half of a surrogate pair.

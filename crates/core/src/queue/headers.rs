@@ -10,6 +10,9 @@ use crate::excerpt::excerpt;
 /// Receivers commonly refuse requests with more than 8 to 32 KiB of headers.
 const LARGEST: usize = 16 * 1024;
 
+/// The most headers of one object. Receivers commonly refuse requests with more than a hundred.
+const MOST: usize = 64;
+
 /// Headers that frame the message or belong to one connection (RFC 9110 §7.6.1), so that only the HTTP client can know
 /// them; with `expect`, the client would have to wait for a permission that many receivers never give.
 const NOT_SETTABLE: [&str; 9] = [
@@ -32,8 +35,12 @@ const NOT_SETTABLE: [&str; 9] = [
 ///
 /// # Errors
 ///
-/// The first fault, in the order of the object.
+/// The first fault: their number, then in the order of the object.
 pub fn check_headers(headers: &Map<String, Value>) -> Result<(), HeaderError> {
+    let count = headers.len();
+    if count > MOST {
+        return Err(HeaderError::TooMany { count });
+    }
     let mut seen = BTreeSet::new();
     let mut size = 0;
     for (name, value) in headers {
@@ -136,6 +143,12 @@ pub enum HeaderError {
     ControlCharacter {
         /// The name.
         name: String,
+    },
+    /// There are too many.
+    #[error("there may be at most {MOST} headers, not {count}")]
+    TooMany {
+        /// Their number.
+        count: usize,
     },
     /// All together are too large.
     #[error("the headers may take at most {LARGEST} bytes together, not {size}")]

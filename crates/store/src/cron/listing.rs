@@ -4,11 +4,12 @@ use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
 use posthaste_core::entity::CronField;
 use posthaste_core::filter::Filter;
+use posthaste_core::ids::QueueId;
 use posthaste_core::listing::Listing;
 
 use super::{Cron, Row};
 use crate::error::StoreError;
-use crate::listing::{self, Branch, Expression, Listed, Logic, Sql};
+use crate::listing::{self, Branch, Expression, Listed, Logic, Relation, Sql};
 
 impl Listed for CronField {
     const ID: CronField = CronField::Id;
@@ -23,24 +24,8 @@ type SqlRow = (BigInt, BigInt, Text, Nullable<Text>, Nullable<Jsonb>, Timestampt
 /// As any statement; [`StoreError::TooExpensive`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<CronField>) -> Result<Vec<Cron>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, rows).await?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, rows).await?;
     Ok(rows.into_iter().map(Cron::from).collect())
-}
-
-/// Of each row of `parents` the list of those whose field `by` is its id, each row with its parent's id.
-///
-/// # Errors
-/// As [`find`].
-pub async fn find_each(
-    conn: &mut AsyncPgConnection,
-    by: CronField,
-    parents: &[i64],
-    listing: &Listing<CronField>,
-) -> Result<Vec<(i64, Cron)>, StoreError> {
-    let branches = listing::of_parents(vec![branch(Logic::Always)], by);
-    let pairs = listing::pairs(conn, listing::page(listing, &branches)?, parents).await?;
-    let rows = find(conn, &listing::these(&pairs)).await?;
-    Ok(listing::paired(pairs, rows, |row| row.id.0))
 }
 
 /// Counts crons.
@@ -51,14 +36,30 @@ pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<CronField>) -> 
     listing::count(conn, listing::number(filter, &[branch(Logic::Always)])).await
 }
 
+/// Reads the same list of the crons of each queue, one queue after the other.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn of_queues(
+    conn: &mut AsyncPgConnection,
+    queues: &[QueueId],
+    listing: &Listing<CronField>,
+) -> Result<Vec<Cron>, StoreError> {
+    let related = Logic::Sometimes(Sql::new("c.queue_id = parent.id"));
+    let page = listing::page(listing, &[branch(related)])?;
+    let relation = Relation::of(queues.iter().map(|id| id.0));
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), rows).await?;
+    Ok(rows.into_iter().map(Cron::from).collect())
+}
+
 fn rows(page: Sql) -> Sql {
-    Sql::new("SELECT c.id, c.queue_id, c.schedule, c.body, c.headers, c.created_at, c.updated_at FROM (")
+    Sql::new("SELECT c.id, c.queue_id, c.schedule, c.body, c.headers, c.created_at, c.updated_at FROM ")
         .sql(page)
-        .text(") AS page JOIN posthaste.crons c ON c.id = page.id")
+        .text(" JOIN posthaste.crons c ON c.id = page.id")
 }
 
 fn branch(rows: Logic) -> Branch<CronField> {
-    Branch { from: "posthaste.crons c", fields: Box::new(field), rows }
+    Branch { from: Sql::new("posthaste.crons c"), fields: Box::new(field), rows }
 }
 
 fn field(field: CronField) -> Expression {

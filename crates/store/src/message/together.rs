@@ -124,6 +124,7 @@ fn is_the_rows(error: &StoreError) -> bool {
         StoreError::Unavailable(_)
         | StoreError::Retryable(_)
         | StoreError::MissingPartition
+        | StoreError::TooExpensive
         | StoreError::NotFound
         | StoreError::Other(_) => false,
     }

@@ -4,11 +4,12 @@ use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
 use posthaste_core::entity::QueueField;
 use posthaste_core::filter::Filter;
+use posthaste_core::ids::QueueId;
 use posthaste_core::listing::Listing;
 
 use super::{Queue, Row};
 use crate::error::StoreError;
-use crate::listing::{self, Branch, Expression, Listed, Logic, Sql};
+use crate::listing::{self, Branch, Expression, Listed, Logic, Relation, Sql};
 
 impl Listed for QueueField {
     const ID: QueueField = QueueField::Id;
@@ -35,24 +36,8 @@ type SqlRow = (
 /// As any statement; [`StoreError::TooExpensive`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<QueueField>) -> Result<Vec<Queue>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, rows).await?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, rows).await?;
     Ok(rows.into_iter().map(Queue::from).collect())
-}
-
-/// Of each row of `parents` the list of those whose field `by` is its id, each row with its parent's id.
-///
-/// # Errors
-/// As [`find`].
-pub async fn find_each(
-    conn: &mut AsyncPgConnection,
-    by: QueueField,
-    parents: &[i64],
-    listing: &Listing<QueueField>,
-) -> Result<Vec<(i64, Queue)>, StoreError> {
-    let branches = listing::of_parents(vec![branch(Logic::Always)], by);
-    let pairs = listing::pairs(conn, listing::page(listing, &branches)?, parents).await?;
-    let rows = find(conn, &listing::these(&pairs)).await?;
-    Ok(listing::paired(pairs, rows, |row| row.id.0))
 }
 
 /// Counts queues.
@@ -63,17 +48,33 @@ pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<QueueField>) ->
     listing::count(conn, listing::number(filter, &[branch(Logic::Always)])).await
 }
 
+/// Reads the same list of the queues that each of these is the dead letter queue of, one after the other.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn of_dead_letter_queues(
+    conn: &mut AsyncPgConnection,
+    queues: &[QueueId],
+    listing: &Listing<QueueField>,
+) -> Result<Vec<Queue>, StoreError> {
+    let related = Logic::Sometimes(Sql::new("q.dead_letter_queue_id = parent.id"));
+    let page = listing::page(listing, &[branch(related)])?;
+    let relation = Relation::of(queues.iter().map(|id| id.0));
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), rows).await?;
+    Ok(rows.into_iter().map(Queue::from).collect())
+}
+
 fn rows(page: Sql) -> Sql {
     Sql::new(
         "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.max_retries, q.paused_at,
-                q.paused_reason, q.created_at, q.updated_at FROM (",
+                q.paused_reason, q.created_at, q.updated_at FROM ",
     )
     .sql(page)
-    .text(") AS page JOIN posthaste.queues q ON q.id = page.id")
+    .text(" JOIN posthaste.queues q ON q.id = page.id")
 }
 
 fn branch(rows: Logic) -> Branch<QueueField> {
-    Branch { from: "posthaste.queues q", fields: Box::new(field), rows }
+    Branch { from: Sql::new("posthaste.queues q"), fields: Box::new(field), rows }
 }
 
 fn field(field: QueueField) -> Expression {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use actix_web::error::PayloadError;
 use actix_web::web;
 use futures_util::StreamExt;
 use posthaste_store::message::NewMessage;
@@ -13,8 +14,10 @@ use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::batcher::{LARGEST_BATCH, Reservation};
+use crate::connection::is_late;
 use crate::error::ApiError;
-use crate::json::{BODY_TIMEOUT, Kind};
+use crate::json::Kind;
+use crate::limits::check_nesting;
 
 /// One message of a batch, or what is wrong with it.
 pub type Item = Result<NewMessage, ApiError>;
@@ -46,21 +49,17 @@ impl<'a> Items<'a> {
     /// # Errors
     /// It is too large, too slow, has too many items, or is no array.
     pub async fn receive(mut self, kind: Kind, payload: web::Payload) -> Result<(Vec<Item>, Reservation), ApiError> {
-        let receiving = async {
-            match kind {
-                Kind::Lines => self.receive_lines(payload).await,
-                Kind::Json | Kind::Text | Kind::Other => self.receive_array(kind, payload).await,
-            }
-        };
-        tokio::time::timeout(BODY_TIMEOUT, receiving).await.unwrap_or(Err(ApiError::RequestTimeout))?;
+        match kind {
+            Kind::Lines => self.receive_lines(payload).await?,
+            Kind::Json | Kind::Text | Kind::Other => self.receive_array(kind, payload).await?,
+        }
         Ok((self.read, self.reserved))
     }
 
     async fn receive_lines(&mut self, mut payload: web::Payload) -> Result<(), ApiError> {
         let (mut total, mut line) = (0, Line::default());
         while let Some(chunk) = payload.next().await {
-            // The connection broke, so nobody reads this answer, or the framing was wrong.
-            let chunk = chunk.map_err(|_| ApiError::InvalidJson)?;
+            let chunk = chunk.map_err(broken)?;
             self.take_memory(&mut total, chunk.len())?;
             line.take(&chunk, self.largest_item, |complete| self.line(complete))?;
         }
@@ -71,7 +70,7 @@ impl<'a> Items<'a> {
         let mut bytes = web::BytesMut::new();
         let mut total = 0;
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| ApiError::InvalidJson)?;
+            let chunk = chunk.map_err(broken)?;
             self.take_memory(&mut total, chunk.len())?;
             bytes.extend_from_slice(&chunk);
         }
@@ -118,7 +117,10 @@ impl<'a> Items<'a> {
     fn item(&mut self, json: &str) -> Result<(), ApiError> {
         // Not even read, where there is no room for it.
         self.room()?;
-        let item = if json.len() > self.largest_item { Err(ApiError::BodyTooLarge) } else { (self.read_one)(json) };
+        let item = match json.len() > self.largest_item {
+            true => Err(ApiError::BodyTooLarge),
+            false => check_nesting(json.as_bytes()).and_then(|()| (self.read_one)(json)),
+        };
         self.push(item)
     }
 
@@ -131,6 +133,11 @@ impl<'a> Items<'a> {
     fn room(&self) -> Result<(), ApiError> {
         if self.read.len() < LARGEST_BATCH { Ok(()) } else { Err(ApiError::BatchTooLarge) }
     }
+}
+
+/// The body is late, or its connection broke, so that nobody reads this answer, or its framing is wrong.
+fn broken(error: PayloadError) -> ApiError {
+    if is_late(&error.into()) { ApiError::RequestTimeout } else { ApiError::InvalidJson }
 }
 
 fn not_an_array() -> ApiError {
