@@ -66,7 +66,9 @@ mod tests {
     fn too_much_is_told_from_wrong() {
         let long = "x".repeat(5000);
         assert!(QueueName::parse(&long).unwrap_err().is_excess() && !QueueName::parse("").unwrap_err().is_excess());
-        assert!(CallbackUrl::parse(&long).unwrap_err().is_excess() && !CallbackUrl::parse("x").unwrap_err().is_excess());
+        assert!(
+            CallbackUrl::parse(&long).unwrap_err().is_excess() && !CallbackUrl::parse("x").unwrap_err().is_excess()
+        );
         let schedule = |text: &str| Schedule::parse(text, "UTC").unwrap_err().is_excess();
         assert!(schedule(&long) && !schedule("x"));
         let headers = |count: usize, value: &str| {

@@ -190,7 +190,7 @@ fn test<F: Field>(field: F, operator: &str, value: &Value) -> Result<Test, ApiEr
     let set = || {
         let values = items(value);
         if values.len() > LARGEST_SET {
-            return Err(ApiError::Limit(format!("in and nin take at most {LARGEST_SET} values")));
+            return Err(ApiError::value_limit(format!("in and nin take at most {LARGEST_SET} values")));
         }
         values.iter().map(|value| operand(field, &name, value)).collect::<Result<Vec<_>, _>>()
     };
@@ -274,7 +274,7 @@ fn must_be(name: &str, what: &str) -> ApiError {
 }
 
 fn too_many() -> ApiError {
-    ApiError::Limit(format!("a list may have at most {MOST_CONDITIONS} conditions"))
+    ApiError::value_limit(format!("a list may have at most {MOST_CONDITIONS} conditions"))
 }
 
 #[cfg(test)]

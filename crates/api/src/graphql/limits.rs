@@ -6,7 +6,7 @@
 use async_graphql::parser::types::{DocumentOperations, ExecutableDocument, Field, Selection, SelectionSet};
 use async_graphql::{Positioned, ServerError, Value, Variables};
 
-use crate::error::{ApiError, ErrorCode};
+use crate::error::ErrorCode;
 use crate::rest::parameters::{DEFAULT_LIMIT, LARGEST_LIMIT};
 
 /// Fields within fields. What describes the schema is not counted: it is nested deeper, and costs nothing.
@@ -170,8 +170,8 @@ impl Walk<'_> {
 }
 
 fn exceeded(problem: &str) -> ServerError {
-    let mut error = ServerError::new(ApiError::Limit(problem.to_owned()).to_string(), None);
-    error.extensions.get_or_insert_default().set("code", ErrorCode::LimitExceeded.as_str());
+    let mut error = ServerError::new(problem, None);
+    error.extensions.get_or_insert_default().set("code", ErrorCode::Limit.as_str());
     error
 }
 

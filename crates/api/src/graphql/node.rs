@@ -63,8 +63,9 @@ pub fn object<R: Shown>() -> Object {
 
 /// The fields of the entity that a query wants to see of the rows of a field.
 pub fn selected<R: Shown>(context: &ResolverContext<'_>) -> Vec<R::Field> {
-    let names = context.field().selection_set().map(|field| field.name().to_owned());
+    let field = context.field();
+    let names = field.selection_set().map(|field| field.name());
     let fields: BTreeSet<R::Field> =
-        names.filter_map(|name| R::behind(&name).or_else(|| R::Field::from_name(&name))).collect();
+        names.filter_map(|name| R::behind(name).or_else(|| R::Field::from_name(name))).collect();
     fields.into_iter().collect()
 }

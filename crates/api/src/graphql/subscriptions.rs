@@ -7,8 +7,8 @@ use async_graphql::Value;
 use async_graphql::dynamic::{
     Field, FieldFuture, FieldValue, Object, Subscription, SubscriptionField, SubscriptionFieldFuture, TypeRef,
 };
-use async_graphql::futures_util::Stream;
-use futures_util::stream;
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use posthaste_core::entity::{Entity, Field as _};
 use posthaste_core::filter::Value as Operand;
 
@@ -19,6 +19,7 @@ use super::type_name;
 use crate::auth::{Caller, Grant, Operation};
 use crate::changes::{Event, Subscription as Changes};
 use crate::error::ApiError;
+use crate::ops::Resource;
 
 /// Adds an entity's subscriptions.
 pub fn add<R: Shown>(subscription: Subscription) -> Subscription {
@@ -100,30 +101,27 @@ impl<R: Shown> Heard<R> {
     }
 
     /// Tells what `show` makes of each event, until the caller may hear no more, or something was missed.
-    fn stream<S>(self, show: S) -> impl Stream<Item = async_graphql::Result<FieldValue<'static>>> + Send
-    where
-        S: Fn(Event<R>, &Grant<R::Field>) -> Option<FieldValue<'static>> + Send,
-    {
-        stream::unfold((Some(self), show), async |(heard, show)| {
+    fn stream<'a>(self, show: Show<R>) -> BoxStream<'a, async_graphql::Result<FieldValue<'a>>> {
+        let next = move |heard: Option<Heard<R>>| async move {
             let mut heard = heard?;
             loop {
-                let shown = heard.next(&show).await;
-                match shown {
+                match heard.next(show).await {
                     Ok(None) => {}
-                    Ok(Some(value)) => return Some((Ok(value), (Some(heard), show))),
-                    Err(error) => return Some((Err(refused(error)), (None, show))),
+                    Ok(Some(value)) => return Some((Ok(value), Some(heard))),
+                    Err(error) => return Some((Err(refused(error)), None)),
                 }
             }
-        })
+        };
+        stream::unfold(Some(self), next).boxed()
     }
 
-    async fn next<S>(&mut self, show: &S) -> Result<Option<FieldValue<'static>>, ApiError>
-    where
-        S: Fn(Event<R>, &Grant<R::Field>) -> Option<FieldValue<'static>>,
-    {
+    async fn next(&mut self, show: Show<R>) -> Result<Option<FieldValue<'static>>, ApiError> {
         let event = self.changes.next().await?;
         let grant = self.caller.grant::<R::Field>(Operation::Find)?;
         grant.check_fields(self.fields.iter().copied())?;
         Ok(show(event, &grant))
     }
 }
+
+/// What is told of an event to whom a grant is given; `None` is nothing.
+type Show<R> = fn(Event<R>, &Grant<<R as Resource>::Field>) -> Option<FieldValue<'static>>;

@@ -84,23 +84,24 @@ impl Resource for Messages {
         parents: Vec<i64>,
         listing: Listing<MessageField>,
     ) -> Result<Vec<Message>, ApiError> {
-        let find = move |conn: &mut _| {
-            async move {
-                match by {
-                    MessageField::QueueId => {
-                        let queues: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
-                        message::of_queues(conn, &queues, &listing).await
+        app.database
+            .read(move |conn| {
+                async move {
+                    match by {
+                        MessageField::QueueId => {
+                            let queues: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+                            message::of_queues(conn, &queues, &listing).await
+                        }
+                        MessageField::CronId => {
+                            let crons: Vec<CronId> = parents.into_iter().map(CronId).collect();
+                            message::of_crons(conn, &crons, &listing).await
+                        }
+                        _ => Err(StoreError::unexpected("messages belong to queues and crons only")),
                     }
-                    MessageField::CronId => {
-                        let crons: Vec<CronId> = parents.into_iter().map(CronId).collect();
-                        message::of_crons(conn, &crons, &listing).await
-                    }
-                    _ => Err(StoreError::unexpected("messages belong to queues and crons only")),
                 }
-            }
-            .boxed()
-        };
-        app.database.read(find).await
+                .boxed()
+            })
+            .await
     }
 
     async fn count(app: &App, filter: Filter<MessageField>) -> Result<i64, ApiError> {

@@ -73,8 +73,9 @@ impl Resource for Queues {
             return Err(ApiError::Internal);
         }
         let parents: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
-        let find = move |conn: &mut _| async move { queue::of_dead_letter_queues(conn, &parents, &listing).await }.boxed();
-        app.database.read(find).await
+        app.database
+            .read(move |conn| async move { queue::of_dead_letter_queues(conn, &parents, &listing).await }.boxed())
+            .await
     }
 
     async fn count(app: &App, filter: Filter<QueueField>) -> Result<i64, ApiError> {

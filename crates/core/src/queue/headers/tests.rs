@@ -78,7 +78,8 @@ fn size_is_bounded() {
     let fits = "x".repeat(LARGEST - "x".len() - 4);
     assert_eq!(check(json!({ "x": fits })), Ok(()));
     assert_eq!(check(json!({ "x": format!("{fits}x") })), Err(HeaderError::TooLarge { size: LARGEST + 1 }));
-    let many = |count: usize| -> Map<String, Value> { (0..count).map(|n| (format!("x-{n}"), json!("value"))).collect() };
+    let many =
+        |count: usize| -> Map<String, Value> { (0..count).map(|n| (format!("x-{n}"), json!("value"))).collect() };
     assert_eq!(check_headers(&many(MOST)), Ok(()));
     assert_eq!(check_headers(&many(MOST + 1)), Err(HeaderError::TooMany { count: MOST + 1 }));
 }
