@@ -9,8 +9,8 @@
 -- What has changed since, for subscriptions.
 CREATE INDEX queues_updated_at ON posthaste.queues (updated_at);
 CREATE INDEX crons_updated_at ON posthaste.crons (updated_at);
--- The few that the deliverers must not start.
-CREATE INDEX queues_paused ON posthaste.queues (id) WHERE paused_at IS NOT NULL;
+-- The few that the deliverers must not start. Only this index has its order, so that no other can be read for them.
+CREATE INDEX queues_paused ON posthaste.queues (paused_at, id) WHERE paused_at IS NOT NULL;
 
 -- Messages -----------------------------------------------------------------------------------------------------------
 

@@ -36,12 +36,17 @@ pub struct Answer {
 impl Api {
     /// The API at `address`, without credentials.
     pub fn at(address: SocketAddr) -> Self {
-        Self { base: format!("http://{address}"), client: client(None) }
+        Self::with_headers(address, &[])
     }
 
     /// The API at `address`, with the admin secret.
     pub fn with_secret(address: SocketAddr, secret: &str) -> Self {
-        Self { base: format!("http://{address}"), client: client(Some(secret)) }
+        Self::with_headers(address, &[(SECRET_HEADER, secret)])
+    }
+
+    /// The API at `address`, with these headers on every request.
+    pub fn with_headers(address: SocketAddr, headers: &[(&str, &str)]) -> Self {
+        Self { base: format!("http://{address}"), client: client(headers) }
     }
 
     /// GET.
@@ -165,12 +170,9 @@ impl Answer {
     }
 }
 
-fn client(secret: Option<&str>) -> awc::Client {
+fn client(headers: &[(&str, &str)]) -> awc::Client {
     let builder = awc::Client::builder().connector(awc::Connector::new().limit(1024)).timeout(TIMEOUT);
-    match secret {
-        Some(secret) => builder.add_default_header((SECRET_HEADER, secret)).finish(),
-        None => builder.finish(),
-    }
+    headers.iter().fold(builder, |builder, header| builder.add_default_header(*header)).finish()
 }
 
 async fn read<S>(response: awc::ClientResponse<S>) -> Answer

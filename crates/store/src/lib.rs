@@ -26,6 +26,7 @@ pub mod pool;
 pub mod queue;
 pub mod queue_state;
 pub mod reading;
+pub mod retention;
 pub mod schema;
 pub mod session;
 pub mod shard;

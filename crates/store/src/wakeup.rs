@@ -16,11 +16,11 @@ pub const PENDING: &str = "posthaste_pending";
 /// A cron was created, changed or deleted. Payload: empty.
 pub const CRONS: &str = "posthaste_crons";
 
-/// What clients see has changed: for subscriptions. Payload: empty, or `message:` and the ids of edited messages.
-pub const CHANGES: &str = "posthaste_changes";
-
 /// A deliverer joined or leaves. Payload: empty.
 pub const MEMBERS: &str = "posthaste_members";
+
+/// A queue was paused or resumed. Payload: empty.
+pub const QUEUES: &str = "posthaste_queues";
 
 /// What a notification tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Wakeup {
     Crons,
     /// The deliverers are others than before.
     Members,
+    /// Other queues are paused than before.
+    Queues,
 }
 
 impl Wakeup {
@@ -43,6 +45,7 @@ impl Wakeup {
         match channel {
             CRONS => Some(Wakeup::Crons),
             MEMBERS => Some(Wakeup::Members),
+            QUEUES => Some(Wakeup::Queues),
             PENDING => {
                 let shards: Result<Vec<Shard>, _> =
                     payload.split(',').map(|number| number.trim().parse::<u16>().map(|n| Shard(n.into()))).collect();
@@ -72,14 +75,6 @@ pub async fn notify_crons(conn: &mut AsyncPgConnection) -> Result<(), StoreError
     notify(conn, CRONS, "").await
 }
 
-/// Makes the deliverers look at once which queues are paused.
-///
-/// # Errors
-/// Whatever the database says; the caller may ignore it.
-pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    notify(conn, "posthaste_queues", "").await
-}
-
 /// Makes the other deliverers look at once who they are.
 ///
 /// # Errors
@@ -88,7 +83,15 @@ pub async fn notify_members(conn: &mut AsyncPgConnection) -> Result<(), StoreErr
     notify(conn, MEMBERS, "").await
 }
 
-pub(crate) async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
+/// Makes the deliverers look at once which queues are paused.
+///
+/// # Errors
+/// Whatever the database says; the caller may ignore it.
+pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    notify(conn, QUEUES, "").await
+}
+
+async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
     diesel::sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)
@@ -115,6 +118,7 @@ mod tests {
         assert_eq!(payload, "0,7,63");
         assert_eq!(Wakeup::parse(PENDING, &payload), Some(Wakeup::Shards(vec![Shard(0), Shard(7), Shard(63)])));
         assert_eq!(Wakeup::parse(CRONS, ""), Some(Wakeup::Crons));
+        assert_eq!(Wakeup::parse(QUEUES, ""), Some(Wakeup::Queues));
     }
 
     #[test]

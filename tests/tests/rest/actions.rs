@@ -33,7 +33,7 @@ async fn a_cancelled_message_is_never_delivered() {
 async fn what_is_in_flight_or_has_ended_is_not_said_to_be_cancelled() {
     let setup = Setup::all().await;
     let (api, receiver) = (&setup.api, Receiver::start());
-    receiver.answer("/slow", Answer::status(500).after(Duration::from_secs(3)));
+    receiver.answer("/slow", Answer { delay: Duration::from_secs(3), ..Answer::status(500) });
     let mut slow = calling(&receiver, "/slow");
     slow["maxRetries"] = json!(5);
     api.create_queue(&slow).await;

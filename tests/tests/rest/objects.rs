@@ -8,7 +8,7 @@ use super::{SOON, Setup, assert_json, calling, header, queue};
 #[actix_rt::test]
 async fn a_queue_is_answered_with_all_its_fields_in_order() {
     let Setup { api, .. } = &Setup::api().await;
-    let least = r#"{"id":"1","name":"q","callbackUrl":"http://127.0.0.1:9/","method":"POST","headers":null,"deadLetterQueueId":null,"maxRetries":5,"createdAt":"TIME","updatedAt":"TIME"}"#;
+    let least = r#"{"id":"1","name":"q","callbackUrl":"http://127.0.0.1:9/","method":"POST","headers":null,"deadLetterQueueId":null,"maxRetries":5,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null}"#;
     let created = api.post("/queues/", &queue()).await;
     assert_json(&created, least);
     assert_eq!(header(&created, "location"), "/queues/1");
@@ -18,7 +18,7 @@ async fn a_queue_is_answered_with_all_its_fields_in_order() {
         "id": null, "name": "Grün", "callbackUrl": "https://example.com/a?b=c", "method": "PUT", "headers": {"X-B": "1", "a": 2},
         "deadLetterQueueId": "1", "maxRetries": "7", "createdAt": "2001-01-01T00:00:00.000Z", "updatedAt": null
     });
-    let text = r#"{"id":"2","name":"Grün","callbackUrl":"https://example.com/a?b=c","method":"PUT","headers":{"X-B":"1","a":2},"deadLetterQueueId":"1","maxRetries":7,"createdAt":"TIME","updatedAt":"TIME"}"#;
+    let text = r#"{"id":"2","name":"Grün","callbackUrl":"https://example.com/a?b=c","method":"PUT","headers":{"X-B":"1","a":2},"deadLetterQueueId":"1","maxRetries":7,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null}"#;
     let created = api.post("/queues", &all).await;
     assert_json(&created, text);
     assert_eq!(header(&created, "location"), "/queues/2");

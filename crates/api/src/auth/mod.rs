@@ -16,6 +16,8 @@ pub mod claims;
 pub mod grant;
 pub mod jwt;
 pub mod key;
+#[cfg(test)]
+mod local;
 pub mod outbound;
 pub mod rules;
 mod secret;

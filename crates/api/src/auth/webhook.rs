@@ -112,3 +112,6 @@ fn hash(headers: &[(HeaderName, HeaderValue)]) -> Hash {
     }
     hash.finalize().into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -149,3 +149,73 @@ fn contents(faults: &mut Faults, variable: &str, path: &str) -> Option<String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)]) -> Result<AuthorizationConfig, ConfigError> {
+        let mut faults = Faults::default();
+        let read = AuthorizationConfig::read(&pairs.iter().copied().collect(), &mut faults)?;
+        faults.finish(|| Some(read))
+    }
+
+    const SECRET: (&str, &str) = ("ADMIN_SECRET", "hunter2");
+    const RULES: (&str, &str) = ("AUTH_RULES", "[]");
+    const JWT: (&str, &str) = ("JWT_SECRET", "hunter2");
+    const WEBHOOK: (&str, &str) = ("AUTH_WEBHOOK_URL", "https://id.example/?token=hunter2");
+
+    #[test]
+    fn strangers_are_kept_out_by_what_tells_them_from_others() {
+        for (pairs, is_open, tells) in [
+            (&[][..], true, false),
+            (&[SECRET], false, true),
+            (&[RULES], false, false),
+            (&[JWT], false, false),
+            (&[WEBHOOK], false, false),
+            (&[JWT, RULES], false, true),
+            (&[WEBHOOK, RULES], false, true),
+            (&[SECRET, RULES, JWT, WEBHOOK], false, true),
+        ] {
+            let config = config(pairs).unwrap();
+            assert_eq!((config.is_open(), config.tells_strangers()), (is_open, tells), "{pairs:?}");
+            assert!(!format!("{config:?}").contains("hunter2"), "{config:?}");
+        }
+    }
+
+    #[test]
+    fn faults_are_told_with_their_variables() {
+        let published = ("JWT_JWKS_URL", "http://127.0.0.1/jwks.json");
+        for (pairs, variable, says) in [
+            (&[RULES, ("AUTH_RULES_FILE", "/x")][..], "AUTH_RULES_FILE", "excludes AUTH_RULES"),
+            (&[("AUTH_RULES_FILE", "/nowhere")], "AUTH_RULES_FILE", "takes a file that can be read"),
+            (&[("AUTH_RULES", "{")], "AUTH_RULES", "is not JSON"),
+            (&[("AUTH_RULES", r#"[{"role": "a", "entity": "queu"}]"#)], "AUTH_RULES", "Did you mean 'queue'?"),
+            (&[JWT, published], "JWT_JWKS_URL", "excludes JWT_SECRET"),
+            (&[("JWT_PUBLIC_KEY", "hunter2")], "JWT_PUBLIC_KEY", "takes a public key in PEM"),
+            (&[("JWT_PUBLIC_KEY_FILE", "/nowhere")], "JWT_PUBLIC_KEY_FILE", "takes a file"),
+            (&[("JWT_JWKS_URL", "jwks.json")], "JWT_JWKS_URL", "takes a URL"),
+            (&[("AUTH_WEBHOOK_URL", "ftp://me:hunter2@x")], "AUTH_WEBHOOK_URL", "takes a URL"),
+            (&[("JWT_ISSUER", "x")], "JWT_ISSUER", "but there is no JWT_SECRET"),
+            (&[("JWT_AUDIENCE", "x")], "JWT_AUDIENCE", "but there is no JWT_SECRET"),
+            (&[("JWT_NAMESPACE", "x")], "JWT_NAMESPACE", "but there is no JWT_SECRET"),
+            (&[("AUTH_WEBHOOK_CACHE_SECONDS", "-1")], "AUTH_WEBHOOK_CACHE_SECONDS", "from 0 to 86400"),
+        ] {
+            let error = config(pairs).unwrap_err();
+            let [fault] = error.faults() else { panic!("{pairs:?}: {error}") };
+            assert_eq!(fault.variable, variable, "{pairs:?}");
+            assert!(fault.problem.contains(says) && !fault.problem.contains("hunter2"), "{pairs:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn everything_is_read() {
+        let pairs = [JWT, ("JWT_ISSUER", "a, b"), ("JWT_AUDIENCE", "c"), ("JWT_NAMESPACE", "https://x/"), WEBHOOK];
+        let config = config(&[&pairs[..], &[("AUTH_WEBHOOK_CACHE_SECONDS", "30")]].concat()).unwrap();
+        let jwt = config.jwt.clone().unwrap();
+        assert_eq!((jwt.issuers, jwt.audiences), (vec!["a".to_owned(), "b".to_owned()], vec!["c".to_owned()]));
+        assert_eq!(jwt.namespace.as_deref(), Some("https://x/"));
+        assert_eq!(config.webhook.as_ref().map(|webhook| webhook.keep), Some(Duration::from_secs(30)));
+        assert!(config.asks_others());
+    }
+}

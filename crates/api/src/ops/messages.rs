@@ -8,7 +8,7 @@ use posthaste_core::filter::{Filter, Value};
 use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 use posthaste_store::attempt::{self, Attempt};
-use posthaste_store::cancel::{self, CancelRequest, CancelState};
+use posthaste_store::cancel::{self, CancelRequest, Ending, MessageState};
 use posthaste_store::changing::Changed;
 use posthaste_store::error::StoreError;
 use posthaste_store::message::{self, Body, Message, NewMessage, OnError};
@@ -174,13 +174,16 @@ pub async fn cancel(app: &App, caller: &Caller, id: i64) -> Result<Option<Messag
     let (deadline, mut pause) = (Instant::now() + CANCEL_PATIENCE, CANCEL_LOOK);
     loop {
         match app.database.read(move |conn| cancel::state(conn, MessageId(id)).boxed()).await? {
-            CancelState::Cancelled => break,
-            CancelState::Pending if Instant::now() >= deadline => return Err(ApiError::InFlight),
-            CancelState::Pending => {
+            MessageState::Ended(Ending::Cancelled) => break,
+            MessageState::Pending if Instant::now() >= deadline => return Err(ApiError::InFlight),
+            MessageState::Pending => {
                 sleep(pause).await;
                 pause *= 2;
             }
-            CancelState::EndedOtherwise => return Err(ApiError::NotPending),
+            MessageState::Ended(Ending::Delivered | Ending::Failed | Ending::Expired) => {
+                return Err(ApiError::NotPending);
+            }
+            MessageState::Missing => return Ok(None),
         }
     }
     Ok(Messages::find(app, theirs()).await?.pop())

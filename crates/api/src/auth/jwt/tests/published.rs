@@ -1,12 +1,7 @@
 //! Keys that are published by a real server.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use actix_web::dev::ServerHandle;
-use actix_web::http::StatusCode;
-use actix_web::{App, HttpResponse, HttpServer, web};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
 
@@ -14,47 +9,14 @@ use super::super::jwks::{Jwks, Timing};
 use super::super::{Jwt, Keys};
 use super::keys::{ED25519_X, P_256_XY, P_384_XY, RSA_N};
 use super::{payload, token};
+use crate::auth::local::Local;
 use crate::auth::outbound::Outbound;
 
 const NEVER: Duration = Duration::from_secs(3600);
 const AT_ONCE: Duration = Duration::ZERO;
 
-/// Publishes what it is told to, and counts how often it was asked.
-#[derive(Clone, Default)]
-struct Publisher(Arc<(Mutex<(u16, String)>, AtomicUsize)>);
-
-impl Publisher {
-    fn start() -> (Publisher, ServerHandle, String) {
-        let publisher = Publisher::default();
-        let shared = publisher.clone();
-        let factory = move || {
-            let shared = shared.clone();
-            let answer = move || {
-                let (status, body) = shared.0.0.lock().unwrap().clone();
-                shared.0.1.fetch_add(1, Ordering::SeqCst);
-                async move { HttpResponse::build(StatusCode::from_u16(status).unwrap()).body(body) }
-            };
-            App::new().default_service(web::to(answer))
-        };
-        let server = HttpServer::new(factory).workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-        let url = format!("http://{}/jwks.json", server.addrs()[0]);
-        let server = server.run();
-        let handle = server.handle();
-        actix_web::rt::spawn(server);
-        (publisher, handle, url)
-    }
-
-    fn publish(&self, keys: &[Value]) {
-        *self.0.0.lock().unwrap() = (200, json!({ "keys": keys }).to_string());
-    }
-
-    fn answer(&self, status: u16, body: &str) {
-        *self.0.0.lock().unwrap() = (status, body.to_owned());
-    }
-
-    fn asked(&self) -> usize {
-        self.0.1.load(Ordering::SeqCst)
-    }
+fn publish(publisher: &Local, keys: &[Value]) {
+    publisher.answer(200, &json!({ "keys": keys }).to_string());
 }
 
 fn jwt(url: &str, timing: Timing) -> Jwt {
@@ -76,19 +38,22 @@ async fn is_known(jwt: &Jwt, algorithm: Algorithm, kid: Option<&str>) -> bool {
 
 #[actix_web::test]
 async fn every_kind_of_published_key_verifies_its_own_tokens() {
-    let (publisher, server, url) = Publisher::start();
-    publisher.publish(&[
-        // What cannot be used does not keep the others from being used.
-        json!({"kty": "oct", "kid": "secret", "k": "aHVudGVyMiBvZiB0aGUgdG9rZW5z"}),
-        json!({"kty": "RSA", "kid": "enc", "use": "enc", "n": RSA_N, "e": "AQAB"}),
-        json!({"kty": "EC", "crv": "secp256k1", "kid": "odd", "x": "AA", "y": "AA"}),
-        json!(7),
-        rsa("r"),
-        p_256("e"),
-        json!({"kty": "EC", "crv": "P-384", "kid": "e3", "x": P_384_XY[0], "y": P_384_XY[1]}),
-        json!({"kty": "OKP", "crv": "Ed25519", "kid": "d", "x": ED25519_X}),
-    ]);
-    let jwt = jwt(&url, Timing { lifetime: NEVER, between: NEVER, after_failure: NEVER });
+    let publisher = Local::start();
+    publish(
+        &publisher,
+        &[
+            // What cannot be used does not keep the others from being used.
+            json!({"kty": "oct", "kid": "secret", "k": "aHVudGVyMiBvZiB0aGUgdG9rZW5z"}),
+            json!({"kty": "RSA", "kid": "enc", "use": "enc", "n": RSA_N, "e": "AQAB"}),
+            json!({"kty": "EC", "crv": "secp256k1", "kid": "odd", "x": "AA", "y": "AA"}),
+            json!(7),
+            rsa("r"),
+            p_256("e"),
+            json!({"kty": "EC", "crv": "P-384", "kid": "e3", "x": P_384_XY[0], "y": P_384_XY[1]}),
+            json!({"kty": "OKP", "crv": "Ed25519", "kid": "d", "x": ED25519_X}),
+        ],
+    );
+    let jwt = jwt(&publisher.url, Timing { lifetime: NEVER, between: NEVER, after_failure: NEVER });
     for (algorithm, kid) in
         [(Algorithm::RS256, "r"), (Algorithm::ES256, "e"), (Algorithm::ES384, "e3"), (Algorithm::EdDSA, "d")]
     {
@@ -108,46 +73,46 @@ async fn every_kind_of_published_key_verifies_its_own_tokens() {
         assert!(!is_known(&jwt, algorithm, Some(kid)).await, "{algorithm:?} {kid}");
     }
     assert_eq!(publisher.asked(), 1);
-    server.stop(false).await;
+    publisher.stop().await;
 }
 
 #[actix_web::test]
 async fn a_key_that_is_added_is_found_and_one_that_is_taken_away_is_forgotten() {
-    let (publisher, server, url) = Publisher::start();
-    publisher.publish(&[rsa("old")]);
-    let jwt = jwt(&url, Timing { lifetime: NEVER, between: AT_ONCE, after_failure: NEVER });
+    let publisher = Local::start();
+    publish(&publisher, &[rsa("old")]);
+    let jwt = jwt(&publisher.url, Timing { lifetime: NEVER, between: AT_ONCE, after_failure: NEVER });
     assert!(is_known(&jwt, Algorithm::RS256, Some("old")).await);
     assert!(!is_known(&jwt, Algorithm::ES256, Some("new")).await);
     assert_eq!(publisher.asked(), 2);
-    publisher.publish(&[rsa("old"), p_256("new")]);
+    publish(&publisher, &[rsa("old"), p_256("new")]);
     assert!(is_known(&jwt, Algorithm::ES256, Some("new")).await);
-    publisher.publish(&[p_256("new")]);
+    publish(&publisher, &[p_256("new")]);
     assert!(!is_known(&jwt, Algorithm::RS256, Some("unknown")).await);
     assert!(!is_known(&jwt, Algorithm::RS256, Some("old")).await);
-    server.stop(false).await;
+    publisher.stop().await;
 }
 
 #[actix_web::test]
 async fn who_names_unknown_keys_does_not_keep_the_publisher_busy() {
-    let (publisher, server, url) = Publisher::start();
-    publisher.publish(&[rsa("r")]);
-    let jwt = jwt(&url, Timing { lifetime: NEVER, between: NEVER, after_failure: NEVER });
+    let publisher = Local::start();
+    publish(&publisher, &[rsa("r")]);
+    let jwt = jwt(&publisher.url, Timing { lifetime: NEVER, between: NEVER, after_failure: NEVER });
     for n in 0..50 {
         assert!(!is_known(&jwt, Algorithm::RS256, Some(&format!("unknown {n}"))).await);
     }
     assert!(is_known(&jwt, Algorithm::RS256, Some("r")).await);
     assert_eq!(publisher.asked(), 1);
-    server.stop(false).await;
+    publisher.stop().await;
 }
 
 #[actix_web::test]
 async fn old_keys_stay_while_new_ones_cannot_be_read() {
-    let (publisher, server, url) = Publisher::start();
-    let jwt = jwt(&url, Timing { lifetime: AT_ONCE, between: AT_ONCE, after_failure: AT_ONCE });
+    let publisher = Local::start();
+    let jwt = jwt(&publisher.url, Timing { lifetime: AT_ONCE, between: AT_ONCE, after_failure: AT_ONCE });
     let huge = format!(r#"{{"keys": [], "x": "{}"}}"#, "x".repeat(2 << 20));
     publisher.answer(503, "");
     assert!(!is_known(&jwt, Algorithm::RS256, Some("r")).await);
-    publisher.publish(&[rsa("r")]);
+    publish(&publisher, &[rsa("r")]);
     assert!(is_known(&jwt, Algorithm::RS256, Some("r")).await);
     for (status, body) in [
         (503, "{}"),
@@ -164,7 +129,7 @@ async fn old_keys_stay_while_new_ones_cannot_be_read() {
         assert!(!is_known(&jwt, Algorithm::ES256, Some("e")).await);
         assert!(publisher.asked() > before);
     }
-    server.stop(false).await;
+    publisher.stop().await;
     assert!(is_known(&jwt, Algorithm::RS256, Some("r")).await);
     assert!(!is_known(&jwt, Algorithm::ES256, Some("e")).await);
 }
