@@ -6,7 +6,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use posthaste_core::ids::Shard;
+use posthaste_core::ids::{MessageId, Shard};
+use posthaste_store::change::notify_changes;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
 use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues};
@@ -28,6 +29,8 @@ struct Hints {
     shards: BTreeSet<Shard>,
     crons: bool,
     queues: bool,
+    changes: bool,
+    edited: BTreeSet<MessageId>,
 }
 
 impl Waker {
@@ -44,6 +47,14 @@ impl Waker {
     /// A queue was paused or resumed.
     pub fn queues(&self) {
         self.hint(|hints| hints.queues = true);
+    }
+
+    /// What subscriptions tell of has changed. `edited` are messages that were changed without being moved in time.
+    pub fn changes(&self, edited: impl IntoIterator<Item = MessageId>) {
+        self.hint(|hints| {
+            hints.changes = true;
+            hints.edited.extend(edited);
+        });
     }
 
     fn hint(&self, add: impl FnOnce(&mut Hints)) {
@@ -84,6 +95,10 @@ async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
     }
     if hints.queues {
         notify_queues(&mut conn).await?;
+    }
+    if hints.changes {
+        let edited: Vec<MessageId> = hints.edited.into_iter().collect();
+        notify_changes(&mut conn, &edited).await?;
     }
     Ok(())
 }

@@ -6,13 +6,14 @@
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use posthaste_core::entity::MessageField;
+use posthaste_core::entity::{Entity, MessageField};
 use posthaste_core::filter::{Condition, Filter, Test, Value as Operand};
 use posthaste_core::ids::{MessageId, Shard};
 use posthaste_core::listing::Listing;
 use serde_json::Value;
 
 use super::{Body, DeletedMessage, Message, Progress, delete, find};
+use crate::change::record_deletions;
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
 use crate::reading::to_postgres;
@@ -60,18 +61,17 @@ pub async fn change<E: Send>(
 /// # Errors
 /// As any transaction.
 pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Result<Vec<DeletedMessage>, StoreError> {
-    let result = conn.transaction(async |conn| {
+    conn.transaction(async |conn| {
         let mut deleted = Vec::with_capacity(ids.len());
         for id in ids {
             deleted.extend(delete(conn, *id).await?);
         }
-        Ok::<_, Undone<std::convert::Infallible>>(deleted)
-    });
-    match outcome(result.await)? {
-        Changed::Done(deleted) => Ok(deleted),
-        Changed::Refused(never) => match never {},
-        Changed::UnknownQueue => Err(StoreError::unexpected("a deletion that violates a foreign key")),
-    }
+        let rows: Vec<(i64, i64)> =
+            deleted.iter().map(|gone: &DeletedMessage| (gone.message.id.0, gone.message.queue_id.0)).collect();
+        record_deletions(conn, Entity::Message, &rows).await?;
+        Ok::<_, StoreError>(deleted)
+    })
+    .await
 }
 
 fn update(message: &Message, planned: Message) -> Update {
