@@ -9,8 +9,8 @@
 -- What has changed since, for subscriptions.
 CREATE INDEX queues_updated_at ON posthaste.queues (updated_at);
 CREATE INDEX crons_updated_at ON posthaste.crons (updated_at);
--- The few that the deliverers must not start.
-CREATE INDEX queues_paused ON posthaste.queues (id) WHERE paused_at IS NOT NULL;
+-- The few that the deliverers must not start. Only this index has its order, so that no other can be read for them.
+CREATE INDEX queues_paused ON posthaste.queues (paused_at, id) WHERE paused_at IS NOT NULL;
 
 -- Messages -----------------------------------------------------------------------------------------------------------
 
@@ -21,19 +21,25 @@ CREATE INDEX messages_cron ON posthaste.messages (cron_id, id) WHERE cron_id IS 
 CREATE INDEX messages_created_at ON posthaste.messages (created_at, id);
 CREATE INDEX messages_scheduled_at ON posthaste.messages (scheduled_at, id);
 
--- What is pending of a queue, by id.
-CREATE INDEX pending_queue ON posthaste.pending (queue_id, message_id);
+-- What is pending of a queue, by id. The id is an expression as in the reading order, and for the same reason.
+CREATE INDEX pending_queue ON posthaste.pending (queue_id, (message_id + 0));
+-- What is due next.
+CREATE INDEX pending_due ON posthaste.pending (due_at, (message_id + 0));
 
 -- Attempts -----------------------------------------------------------------------------------------------------------
 
 -- The message's queue, so that what failed in a queue is found without its messages. NULL in what was recorded before.
 ALTER TABLE posthaste.attempts ADD COLUMN queue_id bigint;
-DROP INDEX posthaste.attempts_failed;
-CREATE INDEX attempts_failed ON posthaste.attempts (message_id) WHERE outcome IN ('failed', 'expired');
-CREATE INDEX attempts_failed_of_queue ON posthaste.attempts (queue_id, message_id) WHERE outcome IN ('failed', 'expired');
-CREATE INDEX attempts_finished_of_queue ON posthaste.attempts (queue_id, finished_at, message_id) WHERE outcome <> 'retried';
-CREATE INDEX attempts_retried ON posthaste.attempts (message_id) WHERE outcome = 'retried';
-CREATE INDEX attempts_not_sent ON posthaste.attempts (message_id) WHERE outcome IN ('cancelled', 'expired');
+DROP INDEX posthaste.attempts_failed, posthaste.attempts_finished;
+-- What ended how, by when. A list reads each outcome for itself.
+CREATE INDEX attempts_finished ON posthaste.attempts (outcome, finished_at, message_id) WHERE outcome <> 'retried';
+CREATE INDEX attempts_finished_of_queue ON posthaste.attempts (queue_id, outcome, finished_at, message_id)
+    WHERE outcome <> 'retried';
+-- What did not simply succeed at once, by id: few, so that the many cost nothing.
+CREATE INDEX attempts_notable ON posthaste.attempts (outcome, message_id)
+    WHERE outcome IN ('failed', 'cancelled', 'expired') OR (outcome = 'delivered' AND number - 1 > 0);
+CREATE INDEX attempts_notable_of_queue ON posthaste.attempts (queue_id, outcome, message_id)
+    WHERE outcome IN ('failed', 'cancelled', 'expired') OR (outcome = 'delivered' AND number - 1 > 0);
 
 -- Idempotency keys ---------------------------------------------------------------------------------------------------
 

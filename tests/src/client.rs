@@ -36,12 +36,17 @@ pub struct Answer {
 impl Api {
     /// The API at `address`, without credentials.
     pub fn at(address: SocketAddr) -> Self {
-        Self { base: format!("http://{address}"), client: client(None) }
+        Self::with_headers(address, &[])
     }
 
     /// The API at `address`, with the admin secret.
     pub fn with_secret(address: SocketAddr, secret: &str) -> Self {
-        Self { base: format!("http://{address}"), client: client(Some(secret)) }
+        Self::with_headers(address, &[(SECRET_HEADER, secret)])
+    }
+
+    /// The API at `address`, with these headers on every request.
+    pub fn with_headers(address: SocketAddr, headers: &[(&str, &str)]) -> Self {
+        Self { base: format!("http://{address}"), client: client(headers) }
     }
 
     /// GET.
@@ -82,6 +87,35 @@ impl Api {
         let request = self.client.request(method, format!("{}{path}", self.base));
         let request = headers.iter().fold(request, |request, &header| request.insert_header(header));
         read(request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))).await
+    }
+
+    /// POST of a JSON value with further headers.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        self.try_post_with(path, headers, body).await.unwrap_or_else(|error| panic!("POST {path}: {error}"))
+    }
+
+    /// As [`Api::post_with`]; an error where no answer comes.
+    ///
+    /// # Errors
+    /// The connection or the exchange failed.
+    pub async fn try_post_with(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Result<Answer, String> {
+        let request = self.client.post(format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, header| request.append_header(*header));
+        try_read(request.send_json(body).await.map_err(|error| error.to_string())?).await
+    }
+
+    /// POST of anything, in chunks and without saying how many.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn post_chunks(&self, path: &str, content_type: &str, chunks: Vec<Vec<u8>>) -> Answer {
+        let request = self.client.post(format!("{}{path}", self.base)).content_type(content_type);
+        let chunks = chunks.into_iter().map(|chunk| Ok::<_, std::convert::Infallible>(chunk.into()));
+        let response = request.send_stream(futures_util::stream::iter(chunks)).await;
+        read(response.unwrap_or_else(|error| panic!("POST {path}: {error}"))).await
     }
 
     /// One request; an error where no answer comes, as from a service that was killed.
@@ -146,12 +180,9 @@ impl Answer {
     }
 }
 
-fn client(secret: Option<&str>) -> awc::Client {
+fn client(headers: &[(&str, &str)]) -> awc::Client {
     let builder = awc::Client::builder().connector(awc::Connector::new().limit(1024)).timeout(TIMEOUT);
-    match secret {
-        Some(secret) => builder.add_default_header((SECRET_HEADER, secret)).finish(),
-        None => builder.finish(),
-    }
+    headers.iter().fold(builder, |builder, header| builder.add_default_header(*header)).finish()
 }
 
 async fn read<S>(response: awc::ClientResponse<S>) -> Answer

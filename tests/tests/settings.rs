@@ -26,6 +26,12 @@ const SERVICES: [&str; 3] = [API, SCHEDULER, DELIVERER];
 /// Nobody listens there; a configuration that is wrong is refused before anybody is asked.
 const NOWHERE: &str = "postgres://me:hunter2@127.0.0.1:9/nowhere";
 
+const UNKNOWN_ENTITY: &str = r#"[{"role": "user", "entity": "queu", "find": true}]"#;
+const UNKNOWN_FIELD: &str = r#"[
+    {"role": "user", "entity": "queue", "find": true},
+    {"role": "other", "entity": "queue", "find": {"checks": {"nam": "X"}}}
+]"#;
+
 async fn run(program: &str, environment: &[(&str, &str)]) -> Ended {
     let launch = Launch::new(program).env("DATABASE_URL", NOWHERE).env("HOST", "127.0.0.1").env("PORT", "0");
     let with = |launch: Launch, (name, value): &(&str, &str)| launch.env(name, value);
@@ -65,7 +71,7 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         ("LOG", "posthaste_api=loud", "takes off, error"),
         ("LOG_FORMAT", "xml", "takes json or pretty"),
     ];
-    let of_some: [(&[&str], &str, &str, &str); 16] = [
+    let of_some: [(&[&str], &str, &str, &str); 25] = [
         (&[SCHEDULER, DELIVERER], "LOCK_DATABASE_URL", "db:5432/app", url),
         (&[API], "ALLOW_ANONYMOUS", "maybe", "takes true or false"),
         (&[API], "POOL_SIZE", "0", "takes a whole number from 1"),
@@ -75,6 +81,15 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         (&[API], "CORS_ORIGINS", "app.example.com", "takes origins such as https://app.example.com"),
         (&[API], "CORS_ORIGINS", "https://app.example.com/path", "takes origins such as"),
         (&[API], "CORS_ORIGINS", "https://app.example.com,*", "or * alone"),
+        (&[API], "AUTH_RULES", "hunter2", "is not JSON"),
+        (&[API], "AUTH_RULES", UNKNOWN_ENTITY, "Unknown entity 'queu' in authorization rule 0. Did you mean 'queue'?"),
+        (&[API], "AUTH_RULES", UNKNOWN_FIELD, "Unknown field 'nam' of entity 'queue' in authorization rule 1."),
+        (&[API], "AUTH_RULES_FILE", "/nowhere/rules.json", "takes a file that can be read"),
+        (&[API], "JWT_PUBLIC_KEY", "hunter2", "takes a public key in PEM"),
+        (&[API], "JWT_JWKS_URL", "hunter2", "takes a URL such as"),
+        (&[API], "JWT_ISSUER", "hunter2", "there is no JWT_SECRET"),
+        (&[API], "AUTH_WEBHOOK_URL", "https://me:hunter2@id.example", "takes a URL such as"),
+        (&[API], "AUTH_WEBHOOK_CACHE_SECONDS", "x", "takes a whole number from 0 to 86400"),
         (&[DELIVERER], "WORKERS", "0", "takes a whole number from 1 to 256"),
         (&[DELIVERER], "WORKERS", "-1", "takes a whole number from 1 to 256"),
         (&[DELIVERER], "EGRESS_ALLOW", "banana", "banana"),
@@ -122,11 +137,21 @@ async fn an_api_open_to_all_must_be_asked_for() {
         let ended = run(API, &[("HOST", host)]).await;
         assert_fails(API, &ended, 2, &[("ADMIN_SECRET", "ALLOW_ANONYMOUS=true")]);
     }
+    let (rules, secret) = (("AUTH_RULES", "[]"), ("JWT_SECRET", "hunter2"));
+    for alone in [rules, secret, ("AUTH_WEBHOOK_URL", "http://127.0.0.1:9/")] {
+        let ended = run(API, &[("HOST", "0.0.0.0"), alone]).await;
+        assert_fails(API, &ended, 2, &[("ADMIN_SECRET", "AUTH_RULES with JWT_SECRET")]);
+    }
     let database = Database::new().await;
-    for (name, value) in [("ALLOW_ANONYMOUS", "true"), ("ADMIN_SECRET", "hunter2")] {
-        let process = Launch::api(&database).env("HOST", "0.0.0.0").env(name, value).start().await;
-        let status = process.api().get("/queues").await.status;
-        assert_eq!(status, if name == "ADMIN_SECRET" { 401 } else { 200 }, "{name}");
+    for (settings, status) in [
+        (&[("ALLOW_ANONYMOUS", "true")][..], 200),
+        (&[("ALLOW_ANONYMOUS", "true"), rules], 401),
+        (&[("ADMIN_SECRET", "hunter2")], 401),
+        (&[secret, rules], 401),
+    ] {
+        let launch = Launch::api(&database).env("HOST", "0.0.0.0");
+        let process = settings.iter().fold(launch, |launch, (name, value)| launch.env(name, value)).start().await;
+        assert_eq!(process.api().get("/queues").await.status, status, "{settings:?}");
     }
 }
 
@@ -198,7 +223,7 @@ async fn secrets_are_not_logged_however_much_is() {
         let message =
             json!({"queueId": queue, "body": "hunter2-of-the-message", "headers": {"x": "hunter2-of-a-header"}});
         let message = admin.create_message(&message).await;
-        assert_eq!(stranger.get("/queues").await.status, 403);
+        assert_eq!(stranger.get("/queues").await.status, 401);
         let path = format!("/messages/{message}");
         wait::eventually(SOON, "it is sent", async || admin.get(&path).await.json["sentAt"].is_string()).await;
         process.sigterm();
@@ -225,7 +250,8 @@ fn table(marker: &str) -> Vec<Vec<String>> {
 #[test]
 fn the_readme_lists_every_setting_and_who_reads_it() {
     let log = names::<posthaste_service::telemetry::LogVariables>();
-    let api = names::<posthaste_api::config::ConfigVariables>();
+    let mut api = names::<posthaste_api::config::ConfigVariables>();
+    api.extend(names::<posthaste_api::config::AuthorizationVariables>());
     let scheduler = names::<posthaste_scheduler::config::ConfigVariables>();
     let deliverer = names::<posthaste_deliverer::config::ConfigVariables>();
     let dev = names::<posthaste_standalone::dev::ConfigVariables>();
@@ -283,6 +309,8 @@ fn errors() -> Vec<ApiError> {
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
+        ApiError::FieldForbidden("callback_url"),
+        ApiError::RateLimited { retry_after: 1 },
         ApiError::UnknownQueue { field: "queueId", id: 1 },
         ApiError::InUse,
         ApiError::Refused,

@@ -1,11 +1,16 @@
 //! What the handlers of all threads share.
 
-use posthaste_service::environment::Secret;
+use futures_util::FutureExt;
+use posthaste_core::entity::Entity;
+use posthaste_store::audit::{Entry, record};
+use serde_json::json;
 
+use crate::auth::{Auth, Caller};
 use crate::batcher::Batcher;
 use crate::database::Database;
 use crate::drain::Drain;
 use crate::waker::Waker;
+use crate::wire::output::IdStyle;
 
 /// The parts of a running API. It keeps nothing that another API would need: any number of them run side by side.
 #[derive(Debug)]
@@ -14,8 +19,42 @@ pub struct App {
     pub batcher: Batcher,
     pub waker: Waker,
     pub drain: Drain,
-    /// `None` lets everyone in.
-    pub admin_secret: Option<Secret>,
-    /// The largest request body, in bytes.
+    pub auth: Auth,
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
+    /// How ids are written.
+    pub ids: IdStyle,
+}
+
+impl App {
+    /// Records an administrative change that has been made. Messages are no such thing.
+    ///
+    /// A failure is logged and changes nothing: what was done is done.
+    pub async fn audit(&self, caller: &Caller, entity: Entity, action: &str, ids: &[i64], fields: Option<Vec<String>>) {
+        if entity == Entity::Message {
+            return;
+        }
+        let entry = |id: &i64| Entry {
+            actor: caller.actor().to_owned(),
+            action: format!("{entity}.{action}"),
+            entity: entity.name(),
+            entity_id: Some(*id),
+            detail: fields.as_ref().map(|fields| json!({"fields": fields})),
+        };
+        let entries: Vec<Entry> = ids.iter().map(entry).collect();
+        let recorded = self.database.write(move |conn| {
+            async move {
+                for entry in &entries {
+                    record(conn, entry).await?;
+                }
+                Ok(())
+            }
+            .boxed()
+        });
+        if let Err(error) = recorded.await {
+            tracing::error!(%error, %entity, action, "a change is missing in the audit log");
+        }
+    }
 }

@@ -1,14 +1,19 @@
 //! The API's settings.
 
+mod authorization;
+
 use std::net::IpAddr;
 use std::time::Duration;
 
-use posthaste_service::environment::{ConfigError, Faults, Secret, Variables, read};
+use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
 
 use crate::cors::Origins;
+use crate::wire::output::IdStyle;
+
+pub use authorization::{AuthorizationConfig, AuthorizationVariables};
 
 /// What an API is started with.
 #[derive(Debug, Clone)]
@@ -17,12 +22,18 @@ pub struct Config {
     pub host: String,
     /// 0 takes a free one.
     pub port: u16,
-    /// What requests must carry in `X-PLATFORMATIC-ADMIN-SECRET`; `None` lets everyone in.
-    pub admin_secret: Option<Secret>,
+    /// Who may use it.
+    pub authorization: AuthorizationConfig,
     /// Connections to the database, at most.
     pub pool_size: u32,
-    /// The largest request body, in bytes.
+    /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
+    /// How answers write ids.
+    pub ids: IdStyle,
+    /// The largest request body of a batch, in bytes.
+    pub max_batch_bytes: usize,
+    /// How long an idempotency key is remembered.
+    pub idempotency_ttl: Duration,
     /// How long a connection may be idle between two requests.
     pub keep_alive: Duration,
     /// Whose pages may use the API.
@@ -37,20 +48,21 @@ pub struct ConfigVariables {
     database_url: Option<String>,
     host: Option<String>,
     port: Option<String>,
-    admin_secret: Option<Secret>,
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
+    api_ids: Option<String>,
+    max_batch_bytes: Option<String>,
+    idempotency_ttl_seconds: Option<String>,
     keep_alive_seconds: Option<String>,
     cors_origins: Option<String>,
     shards: Option<String>,
 }
 
 impl Config {
-    /// Reads the variables named by [`ConfigVariables`].
+    /// Reads the variables named by [`ConfigVariables`] and [`AuthorizationVariables`].
     ///
-    /// Without `ADMIN_SECRET` everyone may do everything. So `HOST` must then be a loopback address, unless
-    /// `ALLOW_ANONYMOUS` is `true`.
+    /// Where nothing keeps strangers out, `HOST` must be a loopback address, unless `ALLOW_ANONYMOUS` is `true`.
     ///
     /// # Errors
     /// Every fault, each with its variable.
@@ -64,19 +76,26 @@ impl Config {
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
+        let ids = faults.or("API_IDS", IdStyle::Text, raw.api_ids, id_style);
+        // No more than may wait in memory at all.
+        let max_batch_bytes = faults.or("MAX_BATCH_BYTES", 32 << 20, raw.max_batch_bytes, parse::integer(1..=64 << 20));
+        let ttl = parse::integer(60..=30 * 86_400);
+        let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
         let cors = faults.or("CORS_ORIGINS", Origins::Some(Vec::new()), raw.cors_origins, Origins::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
+        let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
-            && raw.admin_secret.is_none()
+            && !authorization.tells_strangers()
             && !anonymous
             && !is_loopback(host)
         {
             faults.add(
                 "ADMIN_SECRET",
                 format!(
-                    "is required to listen on {host}, where others reach the API: set it, or HOST=127.0.0.1, or \
-                     ALLOW_ANONYMOUS=true to let everyone do everything"
+                    "is required to listen on {host}, where others reach the API: set it, or AUTH_RULES with JWT_SECRET, \
+                     JWT_PUBLIC_KEY, JWT_JWKS_URL or AUTH_WEBHOOK_URL, or HOST=127.0.0.1, or ALLOW_ANONYMOUS=true to let \
+                     everyone do what no rule denies"
                 ),
             );
         }
@@ -85,14 +104,25 @@ impl Config {
                 database_url: database_url?.for_service("posthaste-api"),
                 host: host?,
                 port,
-                admin_secret: raw.admin_secret,
+                authorization,
                 pool_size,
                 max_body_bytes,
+                ids,
+                max_batch_bytes,
+                idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 keep_alive: Duration::from_secs(keep_alive),
                 cors,
                 shards,
             })
         })
+    }
+}
+
+fn id_style(value: &str) -> Result<IdStyle, &'static str> {
+    match value {
+        "string" => Ok(IdStyle::Text),
+        "number" => Ok(IdStyle::Number),
+        _ => Err("takes string or number"),
     }
 }
 
@@ -119,6 +149,7 @@ mod tests {
         let config = config(&[DATABASE, ("ADMIN_SECRET", "hunter2")]).unwrap();
         assert_eq!((config.host.as_str(), config.port), ("0.0.0.0", 3042));
         assert_eq!((config.pool_size, config.max_body_bytes, config.shards), (10, 1_048_576, None));
+        assert_eq!((config.max_batch_bytes, config.idempotency_ttl), (33_554_432, Duration::from_secs(86_400)));
         assert_eq!(config.keep_alive, Duration::from_secs(75));
         assert!(config.cors.is_none());
         assert!(!format!("{config:?}").contains("hunter2"));
@@ -130,13 +161,15 @@ mod tests {
             ("PORT", "x"),
             ("POOL_SIZE", "0"),
             ("MAX_BODY_BYTES", "1k"),
+            ("API_IDS", "roman"),
+            ("MAX_BATCH_BYTES", "67108865"),
+            ("IDEMPOTENCY_TTL_SECONDS", "59"),
             ("KEEP_ALIVE_SECONDS", "0"),
             ("CORS_ORIGINS", "here"),
             ("SHARDS", "1025"),
         ];
-        let variables =
-            "DATABASE_URL PORT POOL_SIZE MAX_BODY_BYTES KEEP_ALIVE_SECONDS CORS_ORIGINS SHARDS ADMIN_SECRET";
-        assert_eq!(at_fault(&given).join(" "), variables);
+        let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);
+        assert_eq!(at_fault(&given), all.collect::<Vec<_>>());
     }
 
     #[test]

@@ -63,6 +63,23 @@ impl Database {
         })
     }
 
+    /// Runs statements that nobody waits for; `what` they are about is said where they fail.
+    pub fn in_background<F>(&self, what: &'static str, work: F)
+    where
+        F: for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<(), StoreError>> + Send + 'static,
+    {
+        let pool = self.pool.clone();
+        self.runtime.spawn(async move {
+            let done = match pool.get().await {
+                Ok(mut conn) => work(&mut conn).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, what, "not recorded");
+            }
+        });
+    }
+
     async fn run<T, F>(&self, work: F) -> Result<T, Failure>
     where
         F: for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<T, StoreError>> + Send + 'static,

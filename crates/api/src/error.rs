@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use posthaste_store::error::StoreError;
 use serde::Serialize;
 
+use crate::batcher::LARGEST_BATCH;
 use crate::rest::parameters::LARGEST_LIMIT;
 
 /// How soon a client may try again what could not be done now, in seconds.
@@ -74,12 +75,32 @@ codes! {
     LimitNegative => "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE",
     /// `offset` is negative.
     OffsetNegative => "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED",
-    /// The admin secret is missing (401) or wrong (403).
+    /// `where.or` has a field that does not exist.
+    UnknownFilterField => "PLT_SQL_OPENAPI_UNKNOWN_FIELD",
+    /// A cursor is asked for in an order without the id.
+    CursorWithoutId => "PLT_SQL_OPENAPI_PRIMARY_KEY_NOT_INCLUDED_IN_ORDER_BY_IN_CURSOR_PAGINATION",
+    /// A change of many rows that does not say which.
+    MissingWhere => "PLT_SQL_MAPPER_MISSING_WHERE_CLAUSE",
+    /// Without valid credentials (401), or with some that do not suffice (403).
     Unauthorized => "PLT_DB_AUTH_UNAUTHORIZED",
+    /// The caller may not see or set a field.
+    FieldForbidden => "PLT_DB_AUTH_FIELD_UNAUTHORIZED",
+    /// An API key was used more often than it may be.
+    RateLimited => "PH_RATE_LIMITED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
+    /// The idempotency key was used before, for another message.
+    IdempotencyConflict => "PH_IDEMPOTENCY_CONFLICT",
+    /// A batch has more than 10,000 messages.
+    BatchTooLarge => "PH_BATCH_TOO_LARGE",
+    /// A batch that is to be stored whole or not at all has a message that cannot be.
+    BatchRefused => "PH_BATCH_REFUSED",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
+    /// The message has ended and cannot be changed or cancelled any more.
+    NotPending => "PH_NOT_PENDING",
+    /// The message will not be attempted again, but an attempt may be under way.
+    InFlight => "PH_IN_FLIGHT",
     /// The database does not take a value that the API took.
     Refused => "PH_REFUSED",
     /// More requests wait than can be served soon. Nothing was stored.
@@ -88,6 +109,8 @@ codes! {
     Unavailable => "PH_UNAVAILABLE",
     /// The connection to the database was lost while it stored: perhaps it did.
     OutcomeUnknown => "PH_OUTCOME_UNKNOWN",
+    /// The list or count takes too long: its filter lets too much through, or nothing that is indexed narrows it.
+    TooExpensive => "PH_QUERY_TOO_EXPENSIVE",
     /// A fault of Posthaste; its log says more.
     Internal => "PH_INTERNAL",
 }
@@ -111,7 +134,11 @@ pub enum ApiError {
     CorsRefused(String),
     UnknownField(String),
     UnknownParameter(String),
-    ReadOnlyField(&'static str),
+    /// A field that clients do not set, and what to do instead.
+    ReadOnlyField {
+        field: &'static str,
+        instead: &'static str,
+    },
     InvalidValue {
         field: &'static str,
         problem: String,
@@ -119,10 +146,24 @@ pub enum ApiError {
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
-    /// No credentials.
+    UnknownFilterField(String),
+    CursorWithoutId,
+    MissingWhere,
+    /// A filter that would change or delete more rows than one request may.
+    TooManyRows {
+        limit: i64,
+    },
+    /// No valid credentials.
     Unauthorized,
-    /// Credentials that do not suffice.
+    /// Valid credentials that do not suffice.
     Forbidden,
+    /// The column of a field that the caller may not see or set.
+    FieldForbidden(&'static str),
+    /// Too many requests with one API key.
+    RateLimited {
+        /// When the next one may come, in seconds; at least 1.
+        retry_after: u64,
+    },
     /// `field` names queue `id`, which does not exist.
     UnknownQueue {
         field: &'static str,
@@ -133,11 +174,22 @@ pub enum ApiError {
         method: String,
         target: String,
     },
+    IdempotencyConflict,
+    BatchTooLarge,
+    /// `failed` of `count` messages cannot be stored.
+    BatchRefused {
+        failed: usize,
+        count: usize,
+    },
     InUse,
+    NotPending,
+    InFlight,
     Refused,
     Overloaded,
     Unavailable,
     OutcomeUnknown,
+    /// A list or count.
+    TooExpensive,
     Internal,
 }
 
@@ -184,6 +236,12 @@ struct NotFoundBody<'a> {
 }
 
 impl ApiError {
+    /// A value exceeds a limit, which a sentence tells.
+    #[must_use]
+    pub fn value_limit(problem: String) -> ApiError {
+        ApiError::Limit { of: Limited::Value, problem }
+    }
+
     /// There is nothing at the place that the request names.
     #[must_use]
     pub fn not_found(request: &HttpRequest) -> ApiError {
@@ -210,20 +268,32 @@ impl ApiError {
             ApiError::CorsRefused(_) => (Status::FORBIDDEN, ErrorCode::CorsRefused),
             ApiError::UnknownField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownField),
             ApiError::UnknownParameter(_) => (Status::BAD_REQUEST, ErrorCode::UnknownParameter),
-            ApiError::ReadOnlyField(_) => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
+            ApiError::UnknownFilterField(_) => (Status::BAD_REQUEST, ErrorCode::UnknownFilterField),
+            ApiError::CursorWithoutId => (Status::BAD_REQUEST, ErrorCode::CursorWithoutId),
+            ApiError::MissingWhere => (Status::BAD_REQUEST, ErrorCode::MissingWhere),
+            ApiError::TooManyRows { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Limit),
+            ApiError::NotPending => (Status::CONFLICT, ErrorCode::NotPending),
+            ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
+            ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
             ApiError::InvalidValue { .. } => (Status::BAD_REQUEST, ErrorCode::InvalidValue),
             ApiError::LimitTooLarge(_) => (Status::BAD_REQUEST, ErrorCode::LimitTooLarge),
             ApiError::LimitNegative(_) => (Status::BAD_REQUEST, ErrorCode::LimitNegative),
             ApiError::OffsetNegative(_) => (Status::BAD_REQUEST, ErrorCode::OffsetNegative),
             ApiError::Unauthorized => (Status::UNAUTHORIZED, ErrorCode::Unauthorized),
             ApiError::Forbidden => (Status::FORBIDDEN, ErrorCode::Unauthorized),
+            ApiError::FieldForbidden(_) => (Status::FORBIDDEN, ErrorCode::FieldForbidden),
+            ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
+            ApiError::IdempotencyConflict => (Status::CONFLICT, ErrorCode::IdempotencyConflict),
+            ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
+            ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             ApiError::OutcomeUnknown => (Status::SERVICE_UNAVAILABLE, ErrorCode::OutcomeUnknown),
+            ApiError::TooExpensive => (Status::UNPROCESSABLE_ENTITY, ErrorCode::TooExpensive),
             ApiError::Internal => (Status::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
         (status, Some(code))
@@ -246,7 +316,19 @@ impl fmt::Display for ApiError {
             ApiError::Malformed => f.write_str("this is not a request of HTTP/1.1"),
             ApiError::UnknownField(name) => write!(f, "body has no property '{name}'"),
             ApiError::UnknownParameter(name) => write!(f, "querystring has no parameter '{name}' here"),
-            ApiError::ReadOnlyField(name) => write!(f, "body/{name} is set by Posthaste alone: leave it out"),
+            ApiError::ReadOnlyField { field, instead } => {
+                write!(f, "body/{field} is set by Posthaste alone: {instead}")
+            }
+            ApiError::UnknownFilterField(name) => write!(f, "querystring/where.or has an unknown field '{name}'"),
+            ApiError::CursorWithoutId => f.write_str("a cursor needs an order with the id: add orderby.id=asc"),
+            ApiError::MissingWhere => f.write_str("Missing where clause"),
+            ApiError::TooManyRows { limit } => {
+                write!(f, "one request may change at most {limit} rows, all or none: narrow the filter")
+            }
+            ApiError::NotPending => f.write_str("the message is not pending any more"),
+            ApiError::InFlight => f.write_str(
+                "the message will not be attempted again, but an attempt that has begun may still deliver it",
+            ),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
             ApiError::LimitTooLarge(limit) => {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
@@ -258,8 +340,19 @@ impl fmt::Display for ApiError {
                 write!(f, "Param offset={offset} not allowed. It must not be negative.")
             }
             ApiError::Unauthorized | ApiError::Forbidden => f.write_str("operation not allowed"),
+            ApiError::FieldForbidden(column) => write!(f, "field not allowed: {column}"),
+            ApiError::RateLimited { retry_after } => {
+                write!(f, "too many requests with this API key; try again in {retry_after} s")
+            }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
+            ApiError::IdempotencyConflict => {
+                f.write_str("body/idempotencyKey: was used before for another message to this queue")
+            }
+            ApiError::BatchTooLarge => write!(f, "body must NOT have more than {LARGEST_BATCH} items"),
+            ApiError::BatchRefused { failed, count } => {
+                write!(f, "nothing was stored: {failed} of {count} messages cannot be")
+            }
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
@@ -267,6 +360,9 @@ impl fmt::Display for ApiError {
             ApiError::OutcomeUnknown => f.write_str(
                 "the database's answer was lost: what was asked may have been done, so look before you try again",
             ),
+            ApiError::TooExpensive => {
+                f.write_str("the list or count takes too long: narrow the filter, for example by id, queueId or a time")
+            }
             ApiError::Internal => f.write_str("internal error"),
         }
     }
@@ -296,8 +392,14 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(self.status_code());
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
-        if matches!(self, ApiError::Unavailable | ApiError::Overloaded) {
-            response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+        match self {
+            ApiError::Unavailable | ApiError::Overloaded => {
+                response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
+            }
+            ApiError::RateLimited { retry_after } => {
+                response.insert_header((RETRY_AFTER, *retry_after));
+            }
+            _ => {}
         }
         response.body(self.json())
     }
@@ -312,6 +414,7 @@ impl ApiError {
                 tracing::warn!(%error, "a read failed");
                 ApiError::Unavailable
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::Constraint { .. }
             | StoreError::MissingPartition
             | StoreError::Data(_)
@@ -339,6 +442,7 @@ impl ApiError {
                 tracing::warn!(%error, "a value was refused");
                 ApiError::Refused
             }
+            StoreError::TooExpensive => ApiError::TooExpensive,
             StoreError::NotFound | StoreError::Other(_) => {
                 tracing::error!(%error, "a write failed");
                 ApiError::Internal

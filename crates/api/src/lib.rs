@@ -15,6 +15,7 @@ pub mod error;
 mod json;
 pub mod limits;
 pub mod openapi;
+mod ops;
 mod pages;
 mod rest;
 mod server;
@@ -35,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::Config;
 
 use crate::app::App;
+use crate::auth::Auth;
 use crate::batcher::Batcher;
 use crate::database::Database;
 use crate::drain::Drain;
@@ -54,16 +56,20 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
 
     let served = CancellationToken::new();
     let waker = Waker::default();
-    let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), served.clone());
+    let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), config.idempotency_ttl, served.clone());
     let stored = CancellationToken::new();
     let waking = tokio::spawn(waker.clone().run(pool.clone(), stored.clone()));
+    let database = Database::new(pool);
     let app = Data::new(App {
-        database: Database::new(pool),
+        auth: Auth::start(&config.authorization, database.clone())
+            .map_err(|error| StartError::Other(error.to_string()))?,
+        database,
         batcher,
         waker,
         drain: Drain::default(),
-        admin_secret: config.admin_secret,
         max_body_bytes: config.max_body_bytes,
+        ids: config.ids,
+        max_batch_bytes: config.max_batch_bytes,
     });
     let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };
     let server = server::start(app.clone(), serving, listener).map_err(|error| StartError::Other(error.to_string()))?;

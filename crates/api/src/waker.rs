@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use posthaste_core::ids::Shard;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
-use posthaste_store::wakeup::{notify_crons, notify_pending};
+use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,7 @@ struct Shared {
 struct Hints {
     shards: BTreeSet<Shard>,
     crons: bool,
+    queues: bool,
 }
 
 impl Waker {
@@ -38,6 +39,11 @@ impl Waker {
     /// A cron was created or deleted.
     pub fn crons(&self) {
         self.hint(|hints| hints.crons = true);
+    }
+
+    /// A queue was paused or resumed.
+    pub fn queues(&self) {
+        self.hint(|hints| hints.queues = true);
     }
 
     fn hint(&self, add: impl FnOnce(&mut Hints)) {
@@ -75,6 +81,9 @@ async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
     notify_pending(&mut conn, &shards).await?;
     if hints.crons {
         notify_crons(&mut conn).await?;
+    }
+    if hints.queues {
+        notify_queues(&mut conn).await?;
     }
     Ok(())
 }

@@ -138,7 +138,9 @@ impl<F: Field> Condition<F> {
 }
 
 impl Comparison {
-    fn holds(self, left: &Value, right: &Value) -> bool {
+    /// Whether `left` and `right` compare so.
+    #[must_use]
+    pub fn holds(self, left: &Value, right: &Value) -> bool {
         match self {
             Comparison::Equal => left == right,
             Comparison::NotEqual => left != right,

@@ -29,6 +29,10 @@ id!(
     CronId(i64)
 );
 id!(
+    /// A key that an application uses the API with.
+    ApiKeyId(i64)
+);
+id!(
     /// A shard of the pending work, from 0; at any time one deliverer owns it.
     Shard(i32)
 );

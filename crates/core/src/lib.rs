@@ -14,6 +14,7 @@ pub mod listing;
 pub mod queue;
 pub mod refusal;
 pub mod schedule;
+pub mod scope;
 pub mod target;
 pub mod time;
 pub mod transition;

@@ -6,10 +6,10 @@
 //! | answered anything else, or failed, and a retry is left | retried after the backoff's wait |
 //! | answered anything else, or failed, and no retry is left | failed |
 //! | not made: the message was cancelled, or its queue is gone | cancelled |
-//! | not made: the message was too old | expired |
+//! | not made: the message was too old, or had expired | expired |
 //!
-//! A retry is left while fewer than `max_retries` were made *and* it would start before the message is `max_age` old. A
-//! redirect is a failure like any other: following it would let a receiver choose the address that is called. Every
+//! A retry is left while fewer than `max_retries` were made *and* it would start before the message is `max_age` old *and*
+//! before it expires. A redirect is a failure like any other: following it would let a receiver choose the address that is called. Every
 //! verdict but "retried" is final; failed and expired messages go to the dead letter queue.
 
 use std::fmt;
@@ -92,7 +92,8 @@ codes! {
         QueueDeleted => "queue_deleted",
         /// The message was cancelled; no request was made.
         Cancelled => "cancelled",
-        /// The message was older than the queue's maximum age; no request was made.
+        /// The message was older than the queue's maximum age, or had reached the end that it was given itself; no request
+        /// was made.
         Expired => "expired",
     }
 }
@@ -198,10 +199,38 @@ impl RetryPolicy {
     }
 }
 
-/// Decides. `retries_done` is how many retries came before this attempt (0 for the first attempt), `age` the time from
-/// when the message was to be delivered to the end of the attempt.
+/// How much time a message has had, and still has, at some moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// Since it was to be delivered.
+    pub age: Duration,
+    /// Until it expires, zero from then on; `None` where only the queue's maximum age ends it.
+    pub left: Option<Duration>,
+}
+
+impl Lifetime {
+    /// The same message, that much later.
+    #[must_use]
+    pub fn after(self, by: Duration) -> Lifetime {
+        Lifetime { age: self.age.saturating_add(by), left: self.left.map(|left| left.saturating_sub(by)) }
+    }
+
+    fn has_expired(self) -> bool {
+        self.left.is_some_and(|left| left.is_zero())
+    }
+}
+
+/// Whether a message whose turn has come is recorded as expired instead of sent. Its own end counts always; the queue's
+/// maximum age only for a retry, so that an outage of ours does not expire what nobody ever tried to deliver.
 #[must_use]
-pub fn decide(result: AttemptResult, retries_done: u32, age: Duration, policy: &RetryPolicy) -> Verdict {
+pub fn is_expired(retries_done: u32, lifetime: Lifetime, policy: &RetryPolicy) -> bool {
+    lifetime.has_expired() || retries_done > 0 && policy.is_too_old(lifetime.age)
+}
+
+/// Decides. `retries_done` is how many retries came before this attempt (0 for the first attempt), `lifetime` the
+/// message's at the end of the attempt.
+#[must_use]
+pub fn decide(result: AttemptResult, retries_done: u32, lifetime: Lifetime, policy: &RetryPolicy) -> Verdict {
     match result {
         AttemptResult::Status(200..=299) => Verdict::Delivered,
         AttemptResult::Error(ErrorClass::Cancelled | ErrorClass::QueueDeleted) => Verdict::Cancelled,
@@ -218,17 +247,18 @@ pub fn decide(result: AttemptResult, retries_done: u32, age: Duration, policy: &
             | ErrorClass::Status
             | ErrorClass::Protocol
             | ErrorClass::InvalidRequest,
-        ) => after_failure(retries_done, age, policy),
+        ) => after_failure(retries_done, lifetime, policy),
     }
 }
 
-fn after_failure(retries_done: u32, age: Duration, policy: &RetryPolicy) -> Verdict {
+fn after_failure(retries_done: u32, lifetime: Lifetime, policy: &RetryPolicy) -> Verdict {
     if policy.max_retries.is_some_and(|max| retries_done >= max) {
         return Verdict::Failed;
     }
     let wait = policy.backoff.wait(retries_done);
     // A retry that would start too late is not waited for: whoever watches the dead letters learns of it now.
-    if policy.is_too_old(age.saturating_add(wait)) { Verdict::Failed } else { Verdict::Retried { wait } }
+    let then = lifetime.after(wait);
+    if policy.is_too_old(then.age) || then.has_expired() { Verdict::Failed } else { Verdict::Retried { wait } }
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 //! - *Nothing starts early*: not before its due time, not before its hold has ended, as far as the reads have shown.
 //! - *Memory is bounded*: by [`Limits`], whatever the backlog and however many rows one transaction brings.
 //! - *Fair*: queues take turns, and none holds more than its share of the slots (see [`crate::gate`]).
+//! - *Paused is still*: of a queue that is paused only what is cancelled starts, and it is not read further (see
+//!   [`Windows::set_paused`]).
 //!
 //! What is started may be stale all the same, since the database can change behind any read. So the caller verifies each
 //! start against the database just before it sends, by `(id, attempt)`, and gives up what does not hold.
@@ -40,6 +42,7 @@
 mod discovery;
 mod hash;
 mod joining;
+mod pausing;
 mod queues;
 mod reads;
 mod refilling;

@@ -1,4 +1,4 @@
-//! Any interleaving of commits, reads, deliveries, outcomes and changes of ownership keeps the promises of the module
+//! Any interleaving of commits, reads, deliveries, outcomes, pauses and changes of ownership keeps the promises of the module
 //! `window`. Small capacities, so that windows overflow all the time.
 //!
 //! `PROPTEST_CASES` sets how many interleavings are tried.
@@ -39,6 +39,8 @@ enum Happening {
     ReceiveAnswer,
     Advance,
     HandOver,
+    PauseOrResume,
+    ReadPaused,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -67,6 +69,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => Just(ReceiveAnswer),
         2 => Just(Advance),
         1 => Just(HandOver),
+        2 => Just(PauseOrResume),
+        4 => Just(ReadPaused),
     ]
 }
 
@@ -146,6 +150,8 @@ fn happen(world: &mut World, happening: Happening, a: u8, b: u8) {
             let to = world.in_units(units % 3);
             world.advance(to);
         }
+        Happening::PauseOrResume => world.pause_or_resume(b),
+        Happening::ReadPaused => drop(worker.read_paused(db)),
         Happening::HandOver => world.hand_over(b, a % 2, 1 + units % 5, b.is_multiple_of(4)),
     }
     for worker in &mut world.workers {

@@ -21,7 +21,7 @@ use posthaste_core::address::Egress;
 use posthaste_core::ids::Epoch;
 use posthaste_core::queue::{CallbackUrl, merge_headers};
 use posthaste_core::time::Timestamp;
-use posthaste_core::transition::{AttemptResult, ErrorClass, decide};
+use posthaste_core::transition::{AttemptResult, ErrorClass, decide, is_expired};
 use posthaste_store::outcome::Outcome;
 use posthaste_store::payload::{Payload, Target};
 
@@ -85,9 +85,8 @@ impl Dispatcher {
         let started_at = clock.now();
         let began = Instant::now();
         let answer = match &payload.target {
-            // What only waited for us, as over an outage, is tried once however old it is.
-            Some(target) if payload.attempt > 0 && target.policy.is_too_old(payload.age) => {
-                Err(Failure(ErrorClass::Expired, "the message was too old to be tried again".to_owned()))
+            Some(target) if is_expired(retries_done(&payload), payload.lifetime, &target.policy) => {
+                Err(Failure(ErrorClass::Expired, "the message's time was over before it could be sent".to_owned()))
             }
             Some(target) => self.send(&payload, target, permit).await?,
             None => Err(Failure(ErrorClass::QueueDeleted, "the queue was deleted".to_owned())),
@@ -166,6 +165,10 @@ pub(crate) fn broken(payload: &Payload, epoch: Epoch, clock: DatabaseClock) -> O
     outcome(payload, epoch, Err(failure), now, now)
 }
 
+fn retries_done(payload: &Payload) -> u32 {
+    u32::try_from(payload.attempt).unwrap_or(0)
+}
+
 fn outcome(
     payload: &Payload,
     epoch: Epoch,
@@ -177,10 +180,9 @@ fn outcome(
         Ok(answer) => AttemptResult::Status(answer.status),
         Err(Failure(class, _)) => AttemptResult::Error(*class),
     };
-    let age = payload.age.saturating_add(finished_at.since(started_at));
-    let retries_done = u32::try_from(payload.attempt).unwrap_or(0);
+    let lifetime = payload.lifetime.after(finished_at.since(started_at));
     let policy = payload.target.as_ref().map(|target| target.policy).unwrap_or_default();
-    let verdict = decide(result, retries_done, age, &policy);
+    let verdict = decide(result, retries_done(payload), lifetime, &policy);
     let mut outcome = Outcome {
         id: payload.id,
         attempt: payload.attempt,

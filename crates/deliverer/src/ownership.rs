@@ -21,7 +21,7 @@ use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
 use posthaste_store::session::LockSession;
 use posthaste_store::shard::{Hold, hold, take_over};
-use posthaste_store::wakeup::{MEMBERS, PENDING, Wakeup, notify_members};
+use posthaste_store::wakeup::{MEMBERS, PENDING, QUEUES, Wakeup, notify_members};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -140,6 +140,7 @@ impl Ownership {
         session.ping().await?;
         session.listen(PENDING).await?;
         session.listen(MEMBERS).await?;
+        session.listen(QUEUES).await?;
         session.join_members().await?;
         self.announce().await;
         self.health.ready();
@@ -157,6 +158,7 @@ impl Ownership {
                     Some(Wakeup::Shards(shards)) => self.wake(Some(&shards)),
                     Some(Wakeup::EveryShard) => self.wake(None),
                     Some(Wakeup::Members) => looks.reset_immediately(),
+                    Some(Wakeup::Queues) => self.look_for_pauses(),
                     Some(Wakeup::Crons) => {}
                     None => return Left::Lost("the notifications ended".to_owned()),
                 },
@@ -182,6 +184,12 @@ impl Ownership {
                 let numbers: BTreeSet<usize> = of_ours.map(|shard| self.worker_of(*shard)).collect();
                 numbers.into_iter().for_each(|number| self.workers[number].wake.notify_one());
             }
+        }
+    }
+
+    fn look_for_pauses(&self) {
+        for worker in &self.workers {
+            let _ = worker.events.send(Event::PausesChanged);
         }
     }
 

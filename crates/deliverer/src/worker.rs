@@ -5,7 +5,7 @@
 //! [`outcomes`] task, which has the second connection, and come back as [`Event::Written`].
 //!
 //! A delivery starts only while the lease is live, only for a shard that is owned, and only after its row was seen
-//! pending, due and unchanged a moment before.
+//! pending, due and unchanged, and its queue not paused, a moment before.
 
 mod feed;
 mod starting;
@@ -36,6 +36,8 @@ use feed::Feed;
 const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 2_048, share: 8 };
 /// How long a change may stay unseen when its notification is lost, or none is sent (the SQL outbox).
 const POLL: Duration = Duration::from_millis(100);
+/// How long a pause or its end may stay unseen when its notification is lost, or none is sent.
+const POLL_PAUSES: Duration = Duration::from_millis(300);
 /// What a held delivery may need beyond its time limit: reading the answer and writing the outcome.
 const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
@@ -47,6 +49,8 @@ pub(crate) enum Event {
     Release(Vec<Shard>, oneshot::Sender<Vec<Hold>>),
     /// The locks are gone: start nothing more, and trust nothing that was read.
     Lost,
+    /// Other queues may be paused than before.
+    PausesChanged,
     /// Everything was released: finish what is in flight and end.
     Stop,
     /// Outcomes that counted, and those that did not.
@@ -127,6 +131,8 @@ struct Worker {
     reader: Option<Connection>,
     feed: Option<Feed>,
     poll_at: Instant,
+    /// When to read next which queues are paused.
+    pauses_at: Instant,
     stopping: bool,
 }
 
@@ -164,6 +170,7 @@ impl Worker {
             reader: None,
             feed: None,
             poll_at: Instant::now(),
+            pauses_at: Instant::now(),
             stopping: false,
         }
     }
@@ -220,6 +227,7 @@ impl Worker {
                 self.feed = None;
                 self.reread.clear();
             }
+            Event::PausesChanged => self.pauses_at = Instant::now(),
             Event::Stop => self.stopping = true,
             Event::Written { recorded, refused } => {
                 for (id, attempt) in recorded {
@@ -284,6 +292,9 @@ impl Worker {
         if self.poll_at <= Instant::now() && !self.arrivals(reader).await? {
             return Ok(Step::Idle);
         }
+        if self.pauses_at <= Instant::now() {
+            self.pauses(reader).await?;
+        }
         self.reread(reader).await?;
         let mut step = self.discover(reader).await?;
         if self.refill(reader).await? == Step::More {
@@ -310,7 +321,7 @@ impl Worker {
         // Without shards or lease there is nothing to do but wait for an event; the lease is looked at now and then.
         let mut until = now + POLL;
         if active && let Some(feed) = &self.feed {
-            until = until.min(self.poll_at);
+            until = until.min(self.poll_at).min(self.pauses_at);
             if let Some(due) = self.windows.next_due().map(|due| feed.clock.instant(due)) {
                 until = until.min(due);
             }

@@ -1,7 +1,10 @@
-//! Crons: create, read, delete. Firing them is `tick`'s.
+//! Crons: create, read, change, delete. Firing them is `tick`'s.
 //!
 //! A cron is stored together with the message of its first tick, in one statement: there is no active cron without a
 //! future message. Who changes both a cron and its message locks the cron's row first.
+
+mod changing;
+mod listing;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -12,10 +15,12 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::{from_postgres, to_postgres};
 use crate::schema::crons;
 use crate::statement::statement;
+
+pub use changing::{NextTick, Stored, change, insert_all};
+pub use listing::{count, find, of_queues};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,20 +45,6 @@ pub struct NewCron {
     pub time_zone: String,
     pub body: Option<String>,
     pub headers: Option<Value>,
-    /// Its first tick.
-    pub first: Timestamp,
-}
-
-/// What came of creating a cron.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Created {
-    Stored {
-        cron: Cron,
-        /// Where its first message is.
-        shard: Shard,
-    },
-    /// Nothing is stored.
-    UnknownQueue,
 }
 
 /// A cron that has been deleted, and the shard whose owner has its future message to drop.
@@ -89,47 +80,39 @@ impl From<Row> for Cron {
     }
 }
 
-/// The database's time, from which a first tick is computed.
-///
-/// # Errors
-/// As any statement.
-pub async fn clock(conn: &mut AsyncPgConnection) -> Result<Timestamp, StoreError> {
+/// The database's time, from which a next tick is computed.
+async fn clock(conn: &mut AsyncPgConnection) -> Result<Timestamp, StoreError> {
     let (now,): (PgTimestamp,) = Clock {}.get_result(conn).await?;
     Ok(from_postgres(now))
 }
 
-/// Creates a cron and the message of its first tick.
-///
-/// # Errors
-/// As any statement; [`StoreError::MissingPartition`] asks for `partition::ensure`.
-pub async fn insert(conn: &mut AsyncPgConnection, cron: &NewCron) -> Result<Created, StoreError> {
+/// Creates a cron and the message of its first tick; tells the message's shard. `None`: there is no such queue.
+async fn insert(
+    conn: &mut AsyncPgConnection,
+    cron: &NewCron,
+    first: Timestamp,
+) -> Result<Option<(Cron, Shard)>, StoreError> {
     let insert = Insert {
         queue: cron.queue_id.0,
         schedule: cron.schedule.clone(),
         time_zone: cron.time_zone.clone(),
         body: cron.body.clone(),
         headers: cron.headers.clone(),
-        first: to_postgres(cron.first),
+        first: to_postgres(first),
     };
-    let stored = insert.get_result::<(i64, PgTimestamp, i32)>(conn).await.optional().map_err(StoreError::from);
-    match stored {
-        Ok(Some((id, created_at, shard))) => Ok(Created::Stored {
-            cron: Cron {
-                id: CronId(id),
-                queue_id: cron.queue_id,
-                schedule: cron.schedule.clone(),
-                body: cron.body.clone(),
-                headers: cron.headers.clone(),
-                created_at: from_postgres(created_at),
-                updated_at: from_postgres(created_at),
-            },
-            shard: Shard(shard),
-        }),
-        Ok(None) => Ok(Created::UnknownQueue),
-        // Deleted while we looked.
-        Err(StoreError::Constraint { code: "23503", .. }) => Ok(Created::UnknownQueue),
-        Err(error) => Err(error),
-    }
+    let stored: Option<(i64, PgTimestamp, i32)> = insert.get_result(conn).await.optional()?;
+    Ok(stored.map(|(id, created_at, shard)| {
+        let cron = Cron {
+            id: CronId(id),
+            queue_id: cron.queue_id,
+            schedule: cron.schedule.clone(),
+            body: cron.body.clone(),
+            headers: cron.headers.clone(),
+            created_at: from_postgres(created_at),
+            updated_at: from_postgres(created_at),
+        };
+        (cron, Shard(shard))
+    }))
 }
 
 /// Reads a cron.
@@ -141,39 +124,32 @@ pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron
     Ok(row.map(Cron::from))
 }
 
-/// Reads a page of crons, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Cron>, StoreError> {
-    let rows =
-        crons::table.select(Row::as_select()).order(crons::id).limit(page.limit).offset(page.offset).load(conn).await?;
-    Ok(rows.into_iter().map(Cron::from).collect())
-}
-
-/// Deletes a cron and cancels the message of its next tick. What has fired already is delivered.
+/// Deletes crons and cancels the messages of their next ticks, all or none. What has fired already is delivered. Ids that do
+/// not exist are passed over.
 ///
 /// # Errors
 /// As any transaction.
-pub async fn delete(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<DeletedCron>, StoreError> {
+pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[CronId]) -> Result<Vec<DeletedCron>, StoreError> {
     let deleted = conn
         .transaction(async |conn| {
             // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot,
             // and only the second sees it.
             let returning = (Row::as_returning(), crons::next_message_id);
-            let gone =
-                diesel::delete(crons::table.find(id.0)).returning(returning).get_result::<(Row, Option<i64>)>(conn);
-            let Some((row, next)) = gone.await.optional()? else {
-                return Ok(None);
-            };
-            let shard = match next {
-                Some(message) => Cancel { message }.get_result::<(i32,)>(conn).await.optional()?,
-                None => None,
-            };
-            Ok::<_, diesel::result::Error>(Some(DeletedCron {
-                cron: row.into(),
-                shard: shard.map(|(shard,)| Shard(shard)),
-            }))
+            let gone: Vec<(Row, Option<i64>)> =
+                diesel::delete(crons::table.filter(crons::id.eq_any(ids.iter().map(|id| id.0))))
+                    .returning(returning)
+                    .get_results(conn)
+                    .await?;
+            let mut deleted = Vec::with_capacity(gone.len());
+            for (row, next) in gone {
+                let shard = match next {
+                    Some(message) => Cancel { message }.get_result::<(i32,)>(conn).await.optional()?,
+                    None => None,
+                };
+                deleted.push(DeletedCron { cron: row.into(), shard: shard.map(|(shard,)| Shard(shard)) });
+            }
+            deleted.sort_by_key(|deleted| deleted.cron.id);
+            Ok::<_, diesel::result::Error>(deleted)
         })
         .await?;
     Ok(deleted)

@@ -37,6 +37,9 @@ pub enum StoreError {
     /// A value that cannot be stored as it is (class 22): the row is to blame, not the statement.
     #[error("the database does not take the value: {0}")]
     Data(String),
+    /// A list or a count that no index serves took too long and was ended, see `listing`.
+    #[error("the list or count takes too long")]
+    TooExpensive,
     /// The row asked for does not exist.
     #[error("no such row")]
     NotFound,
@@ -60,6 +63,7 @@ impl StoreError {
             StoreError::Constraint { .. }
             | StoreError::MissingPartition
             | StoreError::Data(_)
+            | StoreError::TooExpensive
             | StoreError::NotFound
             | StoreError::Other(_) => false,
         }

@@ -4,10 +4,18 @@
 //! Rows go in and out as the types of `posthaste-core`; diesel's types do not leave this crate. Everything fails with
 //! [`error::StoreError`], which tells what can be tried again from what cannot.
 
+pub mod api_key;
+pub mod attempt;
+pub mod audit;
+pub mod cancel;
+pub mod change;
+pub mod changing;
 pub mod connect;
+pub mod count;
 pub mod cron;
 pub mod error;
 pub mod lease;
+pub mod listing;
 pub mod message;
 pub mod migrations;
 pub mod outcome;
@@ -16,7 +24,9 @@ pub mod partition;
 pub mod payload;
 pub mod pool;
 pub mod queue;
+pub mod queue_state;
 pub mod reading;
+pub mod retention;
 pub mod schema;
 pub mod session;
 pub mod shard;

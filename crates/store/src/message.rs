@@ -4,7 +4,11 @@
 //! message's state is not stored with it but read from what the deliverer writes: its pending row while it has one, or
 //! else its final attempt.
 
+mod changing;
 mod insertion;
+mod keyed;
+mod listing;
+mod together;
 
 use diesel::OptionalExtension;
 use diesel::pg::data_types::PgTimestamp;
@@ -15,11 +19,15 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::from_postgres;
 use crate::statement::statement;
 
-pub use insertion::{Accepted, Batch, NewMessage, insert};
+pub use crate::attempt::of as attempts;
+pub use changing::{Changes, change, delete_all};
+pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
+pub use keyed::{insert_keyed, sweep};
+pub use listing::{count, find, of_crons, of_queues};
+pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +64,8 @@ pub struct Message {
     /// When it was asked to be delivered. Retries do not move it.
     pub scheduled_at: Timestamp,
     pub cron_id: Option<CronId>,
+    /// From then on it is not sent any more.
+    pub expires_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub progress: Progress,
@@ -72,6 +82,18 @@ pub enum Progress {
     Forgotten,
 }
 
+impl Progress {
+    /// In one word.
+    #[must_use]
+    pub fn status(&self) -> &'static str {
+        match self {
+            Progress::Pending { .. } => "pending",
+            Progress::Ended { ending, .. } => ending.as_str(),
+            Progress::Forgotten => "unknown",
+        }
+    }
+}
+
 /// How a message ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
@@ -83,6 +105,19 @@ pub enum Ending {
     Cancelled,
     /// Without a further request: it was too old.
     Expired,
+}
+
+impl Ending {
+    /// As `attempts.outcome` calls it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Ending::Delivered => "delivered",
+            Ending::Failed => "failed",
+            Ending::Cancelled => "cancelled",
+            Ending::Expired => "expired",
+        }
+    }
 }
 
 /// A message that has been deleted, and the shard whose owner has something to drop if it was still pending.
@@ -101,15 +136,6 @@ pub async fn get(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Option<M
     Ok(row.map(Message::from))
 }
 
-/// Reads a page of messages, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Message>, StoreError> {
-    let rows: Vec<Row> = List { limit: page.limit, offset: page.offset }.load(conn).await?;
-    Ok(rows.into_iter().map(Message::from).collect())
-}
-
 /// Deletes a message and its attempts; cancels it if it is pending.
 ///
 /// # Errors
@@ -117,7 +143,7 @@ pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Messag
 pub async fn delete(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Option<DeletedMessage>, StoreError> {
     let row = Delete { id: id.0 }.get_result::<Row>(conn).await.optional()?;
     Ok(row.map(|row| {
-        let shard = row.9.map(Shard);
+        let shard = row.10.map(Shard);
         DeletedMessage { message: row.into(), shard }
     }))
 }
@@ -131,6 +157,7 @@ type Row = (
     Option<Value>,
     PgTimestamp,
     Option<i64>,
+    Option<PgTimestamp>,
     PgTimestamp,
     PgTimestamp,
     Option<i32>,
@@ -149,6 +176,7 @@ type SqlRow = (
     Nullable<Jsonb>,
     Timestamptz,
     Nullable<BigInt>,
+    Nullable<Timestamptz>,
     Timestamptz,
     Timestamptz,
     Nullable<Integer>,
@@ -169,6 +197,7 @@ impl From<Row> for Message {
             headers,
             scheduled_at,
             cron_id,
+            expires_at,
             created_at,
             updated_at,
             _shard,
@@ -196,6 +225,7 @@ impl From<Row> for Message {
             headers,
             scheduled_at: from_postgres(scheduled_at),
             cron_id: cron_id.map(CronId),
+            expires_at: expires_at.map(from_postgres),
             created_at: from_postgres(created_at),
             updated_at: from_postgres(updated_at),
             progress,
@@ -218,18 +248,22 @@ fn ending(outcome: &str) -> Option<Ending> {
     }
 }
 
-/// The columns of [`Row`], from `m`, `p` and `f`.
+/// What `SELECT` gives of them: [`Row`], from `m`, `p` and `f`.
 macro_rules! columns {
     () => {
-        "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.created_at,
-                m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at "
+        "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
+                m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at "
     };
 }
+
+use columns;
 
 /// The pending row and the final attempt of each `m`: per row, so that only its partition is visited.
 macro_rules! progress {
     () => {
-        "LEFT JOIN posthaste.pending p ON p.message_id = m.id
+        "LEFT JOIN LATERAL (
+             SELECT p.shard, p.attempt, p.due_at FROM posthaste.pending p WHERE p.message_id = m.id OFFSET 0
+         ) AS p ON true
          LEFT JOIN LATERAL (
              SELECT a.number, a.outcome, a.finished_at FROM posthaste.attempts a
              WHERE a.message_id = m.id AND a.outcome <> 'retried' ORDER BY a.number DESC LIMIT 1
@@ -237,21 +271,12 @@ macro_rules! progress {
     };
 }
 
+use progress;
+
 statement! {
     struct Get { id: i64 => BigInt }
     row SqlRow
     concat!(columns!(), "FROM posthaste.messages m ", progress!(), "WHERE m.id = {id}")
-}
-
-statement! {
-    struct List { limit: i64 => BigInt, offset: i64 => BigInt }
-    row SqlRow
-    concat!(
-        columns!(),
-        "FROM (SELECT * FROM posthaste.messages ORDER BY id LIMIT {limit} OFFSET {offset}) AS m ",
-        progress!(),
-        "ORDER BY m.id"
-    )
 }
 
 statement! {

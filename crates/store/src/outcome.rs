@@ -1,5 +1,5 @@
-//! What a delivery came to: one statement finishes or reschedules the pending rows, appends the attempts and stores the
-//! dead letters, of hundreds of messages at once.
+//! What a delivery came to: one statement finishes or reschedules the pending rows, appends the attempts, stores the dead
+//! letters and adds to the counts, of hundreds of messages at once.
 //!
 //! Every outcome is fenced. It counts only if its message is still pending with the attempt that it is the outcome of,
 //! and if its shard's epoch is the writer's own, or the row is held for the writer by a handover. So an outcome whose
@@ -98,15 +98,15 @@ statement! {
                         (SELECT w.waits[array_position(w.ids, p.message_id)] FROM waiting w)
          WHERE p.message_id = ANY ((SELECT w.ids FROM waiting w)::bigint[])
      ), logged AS (
-        INSERT INTO posthaste.attempts (message_id, number, outcome, started_at, finished_at, status, error_class, error,
-                                        response_headers, response_body, deliverer)
-        SELECT e.id, e.attempt + 1, e.outcome, e.started_at, e.finished_at, e.status, e.error_class, e.error,
-               e.response_headers::jsonb, e.response_body, {deliverer}
+        INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at, status,
+                                        error_class, error, response_headers, response_body, deliverer)
+        SELECT e.id, e.attempt + 1, e.queue_id, e.outcome, e.started_at, e.finished_at, e.status,
+               e.error_class, e.error, e.response_headers::jsonb, e.response_body, {deliverer}
           FROM ended e
          -- The message itself may have been deleted, and its log with it.
          WHERE e.outcome <> 'cancelled' OR EXISTS (SELECT FROM posthaste.messages m WHERE m.id = e.id)
      ), dead AS MATERIALIZED (
-        SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread,
+        SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread, e.queue_id AS failed_in,
                m.body, m.body_binary, m.headers, m.id AS origin, m.dead_letter_hops + 1 AS hops
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
@@ -120,6 +120,18 @@ statement! {
      ), dead_pending AS (
         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
         SELECT d.id, d.queue_id, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread), now() FROM dead d
+     ), counted AS (
+        INSERT INTO posthaste.outcome_counts (queue_id, delivered, failed, retried, cancelled, expired, dead_lettered)
+        SELECT c.queue_id,
+               count(*) FILTER (WHERE c.outcome = 'delivered'), count(*) FILTER (WHERE c.outcome = 'failed'),
+               count(*) FILTER (WHERE c.outcome = 'retried'), count(*) FILTER (WHERE c.outcome = 'cancelled'),
+               count(*) FILTER (WHERE c.outcome = 'expired'), count(*) FILTER (WHERE c.outcome = 'dead letter')
+          FROM (
+            SELECT e.queue_id, e.outcome FROM ended e
+             UNION ALL
+            SELECT d.failed_in, 'dead letter' FROM dead d
+          ) AS c
+         GROUP BY c.queue_id
      )
      SELECT e.id, e.attempt, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread)
        FROM ended e LEFT JOIN dead d ON d.origin = e.id"

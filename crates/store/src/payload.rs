@@ -1,8 +1,9 @@
 //! What a delivery sends, read in batches just before it is sent.
 //!
 //! The read is also the last check: it answers only messages that are still pending with the attempt that the owner
-//! believes in, due, neither cancelled nor held. A stale entry of a window dies here. The queue's settings come with
-//! each message, so that a change of a queue counts from the next delivery on.
+//! believes in, due, neither cancelled nor held. A stale entry of a window dies here, and what belongs to a queue that is
+//! paused goes back. The queue's settings come with each message, so that a change of a queue counts from the next delivery
+//! on.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::backoff::Backoff;
 use posthaste_core::ids::{CronId, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::transition::RetryPolicy;
+use posthaste_core::transition::{Lifetime, RetryPolicy};
 use posthaste_core::window::{Row, Start};
 use serde_json::{Map, Value};
 
@@ -33,9 +34,9 @@ pub struct Payload {
     pub cron: Option<CronId>,
     /// When it was asked to be delivered first.
     pub scheduled_at: Timestamp,
-    /// How long ago that was, by the database's clock; since it was stored, where that was later. A time in the past means
-    /// "now", and leaves the message all its time for retries.
-    pub age: Duration,
+    /// By the database's clock. Its age counts from when it was stored, where that was later than when it was asked for: a
+    /// time in the past means "now", and leaves the message all its time for retries.
+    pub lifetime: Lifetime,
     /// `None`: the queue was deleted.
     pub target: Option<Target>,
 }
@@ -56,14 +57,17 @@ pub enum Read {
     Send(Box<Payload>),
     /// The batch had grown too large before its turn came; it is still to be sent.
     Postponed(Row),
+    /// Its queue is paused; it is still to be sent.
+    Paused(Row),
 }
 
 type QueueSql = (Text, Text, Text, Nullable<Jsonb>, Nullable<Integer>, BigInt, BigInt, Double, BigInt);
 type QueueTuple = (String, String, String, Option<Value>, Option<i32>, i64, i64, f64, i64);
-type MessageSql =
-    (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, Timestamptz, Timestamptz);
-type MessageTuple =
-    (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, PgTimestamp, PgTimestamp);
+type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, LifetimeSql);
+type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, LifetimeTuple);
+/// From when it counts, to when, and now.
+type LifetimeSql = (Timestamptz, Nullable<Timestamptz>, Timestamptz);
+type LifetimeTuple = (PgTimestamp, Option<PgTimestamp>, PgTimestamp);
 
 statement! {
     /// The running total is over stored sizes, which are known without reading the bodies. The look-ups are lateral and
@@ -77,18 +81,21 @@ statement! {
     row (
         (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool),
         Bool,
+        Bool,
         MessageSql,
         Nullable<QueueSql>,
     )
     "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled,
-            b.fits,
-            CASE WHEN b.fits THEN b.body END, CASE WHEN b.fits THEN b.body_binary END, CASE WHEN b.fits THEN b.headers END,
-            b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), clock_timestamp(),
+            b.fits, q.paused_at IS NOT NULL,
+            CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body END,
+            CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body_binary END,
+            CASE WHEN b.fits AND q.paused_at IS NULL THEN b.headers END,
+            b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), b.expires_at, clock_timestamp(),
             q.name, q.callback_url, q.method, q.headers, q.max_retries, q.max_age_seconds,
             q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms
        FROM (
             SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled,
-                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at,
+                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
@@ -114,18 +121,19 @@ pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64
         shards: starts.iter().map(|start| start.shard.0).collect(),
         bytes,
     };
-    let found: Vec<(RowTuple, bool, MessageTuple, Option<QueueTuple>)> = statement.load(conn).await?;
+    let found: Vec<(RowTuple, bool, bool, MessageTuple, Option<QueueTuple>)> = statement.load(conn).await?;
     Ok(found
         .into_iter()
-        .map(|(pending, fits, message, queue)| match fits {
-            true => Read::Send(Box::new(payload(row(pending), message, queue))),
-            false => Read::Postponed(row(pending)),
+        .map(|(pending, fits, paused, message, queue)| match (paused, fits) {
+            (true, _) => Read::Paused(row(pending)),
+            (false, true) => Read::Send(Box::new(payload(row(pending), message, queue))),
+            (false, false) => Read::Postponed(row(pending)),
         })
         .collect())
 }
 
 fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payload {
-    let (text, binary, headers, cron, scheduled_at, since, clock) = message;
+    let (text, binary, headers, cron, scheduled_at, lifetime) = message;
     Payload {
         id: row.id,
         queue: row.queue,
@@ -135,9 +143,14 @@ fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payloa
         headers: headers.and_then(object),
         cron: cron.map(CronId),
         scheduled_at: from_postgres(scheduled_at),
-        age: from_postgres(clock).since(from_postgres(since)),
+        lifetime: lifetime_of(lifetime),
         target: queue.map(target),
     }
+}
+
+fn lifetime_of((since, until, now): LifetimeTuple) -> Lifetime {
+    let now = from_postgres(now);
+    Lifetime { age: now.since(from_postgres(since)), left: until.map(|until| from_postgres(until).since(now)) }
 }
 
 fn target(queue: QueueTuple) -> Target {

@@ -1,9 +1,12 @@
-//! Queues: create, read, delete.
+//! Queues: create, read, change, delete.
 //!
 //! A queue is deleted before its messages are cancelled, never after: from that commit on no insert finds it, so the
 //! number of messages left only falls. What slips in between (an insert that read the queue just before) or is missed
 //! by [`cancel_messages`] needs no second pass: the deliverer drops a message whose queue is gone. Nothing here locks a
 //! queue that is in use, so no insert ever waits.
+
+mod changing;
+mod listing;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -14,10 +17,12 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::page::Page;
 use crate::reading::from_postgres;
 use crate::schema::{crons, queues};
 use crate::statement::statement;
+
+pub use changing::{change, insert_all};
+pub use listing::{count, find, of_dead_letter_queues};
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;
@@ -34,6 +39,10 @@ pub struct Queue {
     pub dead_letter_queue_id: Option<QueueId>,
     /// Retries after the first attempt; `None` retries until the message is too old.
     pub max_retries: Option<i32>,
+    /// Since when nothing of it is delivered.
+    pub paused_at: Option<Timestamp>,
+    /// Why.
+    pub paused_reason: Option<String>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -49,31 +58,22 @@ pub struct NewQueue {
     pub max_retries: Option<i32>,
 }
 
-/// What came of creating a queue.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Created {
-    Stored(Queue),
-    /// Nothing is stored: there is no queue with the id of the dead letter queue.
-    UnknownDeadLetterQueue,
-}
-
-/// Whether a queue is deleted together with what uses it.
+/// Whether queues are deleted together with what uses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deletion {
-    /// Only a queue without crons and pending messages.
+    /// Only queues without crons and pending messages.
     IfUnused,
-    /// With its crons. Its pending messages are left to [`cancel_messages`].
+    /// With their crons. Their pending messages are left to [`cancel_messages`].
     Force,
 }
 
-/// What came of deleting a queue.
+/// What came of deleting queues.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Deleted {
-    /// The row as it was. Its history stays readable.
-    Deleted(Queue),
-    /// Nothing changed: it has crons or pending messages.
+    /// The rows as they were. Their history stays readable.
+    Deleted(Vec<Queue>),
+    /// Nothing changed: one of them has crons or pending messages.
     InUse,
-    Missing,
 }
 
 #[derive(Queryable, Selectable)]
@@ -86,6 +86,8 @@ struct Row {
     headers: Option<Value>,
     dead_letter_queue_id: Option<i64>,
     max_retries: Option<i32>,
+    paused_at: Option<PgTimestamp>,
+    paused_reason: Option<String>,
     created_at: PgTimestamp,
     updated_at: PgTimestamp,
 }
@@ -100,37 +102,11 @@ impl From<Row> for Queue {
             headers: row.headers,
             dead_letter_queue_id: row.dead_letter_queue_id.map(QueueId),
             max_retries: row.max_retries,
+            paused_at: row.paused_at.map(from_postgres),
+            paused_reason: row.paused_reason,
             created_at: from_postgres(row.created_at),
             updated_at: from_postgres(row.updated_at),
         }
-    }
-}
-
-/// Creates a queue.
-///
-/// # Errors
-/// As any statement; a field that the table's constraints refuse is [`StoreError::Constraint`].
-pub async fn insert(conn: &mut AsyncPgConnection, queue: &NewQueue) -> Result<Created, StoreError> {
-    let inserted = diesel::insert_into(queues::table)
-        .values((
-            queues::name.eq(&queue.name),
-            queues::callback_url.eq(&queue.callback_url),
-            queues::method.eq(&queue.method),
-            queues::headers.eq(&queue.headers),
-            queues::dead_letter_queue_id.eq(queue.dead_letter_queue_id.map(|id| id.0)),
-            queues::max_retries.eq(queue.max_retries),
-        ))
-        .returning(Row::as_returning())
-        .get_result(conn)
-        .await
-        .map_err(StoreError::from);
-    match inserted {
-        Ok(row) => Ok(Created::Stored(row.into())),
-        // The second: the id that it named was free until this very insert took it.
-        Err(StoreError::Constraint { name, code }) if code == "23503" || name == "queues_not_own_dead_letter_queue" => {
-            Ok(Created::UnknownDeadLetterQueue)
-        }
-        Err(error) => Err(error),
     }
 }
 
@@ -143,48 +119,44 @@ pub async fn get(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Option<Que
     Ok(row.map(Queue::from))
 }
 
-/// Reads a page of queues, by id.
-///
-/// # Errors
-/// As any statement.
-pub async fn list(conn: &mut AsyncPgConnection, page: Page) -> Result<Vec<Queue>, StoreError> {
-    let rows = queues::table
-        .select(Row::as_select())
-        .order(queues::id)
-        .limit(page.limit)
-        .offset(page.offset)
-        .load(conn)
-        .await?;
-    Ok(rows.into_iter().map(Queue::from).collect())
-}
-
-/// Deletes a queue.
+/// Deletes queues, all or none. Ids that do not exist are passed over.
 ///
 /// # Errors
 /// As any transaction; then nothing has changed, or, where the connection was lost, everything may have.
-pub async fn delete(conn: &mut AsyncPgConnection, id: QueueId, deletion: Deletion) -> Result<Deleted, StoreError> {
+pub async fn delete_all(
+    conn: &mut AsyncPgConnection,
+    ids: &[QueueId],
+    deletion: Deletion,
+) -> Result<Deleted, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
     let deleted = conn
         .transaction(async |conn| {
             // From here a cron's insert waits for us: its foreign key asks for the row.
-            let Some(row) =
-                queues::table.find(id.0).select(Row::as_select()).for_update().first(conn).await.optional()?
-            else {
-                return Ok(Deleted::Missing);
-            };
-            let of_queue = crons::table.filter(crons::queue_id.eq(id.0));
+            let rows: Vec<Row> = queues::table
+                .filter(queues::id.eq_any(&ids))
+                .order(queues::id)
+                .select(Row::as_select())
+                .for_update()
+                .load(conn)
+                .await?;
+            let with_crons = crons::table.filter(crons::queue_id.eq_any(&ids));
             match deletion {
                 Deletion::IfUnused => {
-                    let fires: bool = diesel::select(diesel::dsl::exists(of_queue)).get_result(conn).await?;
-                    if fires || !shards_with_messages(conn, id).await?.is_empty() {
+                    if diesel::select(diesel::dsl::exists(with_crons)).get_result(conn).await? {
                         return Ok(Deleted::InUse);
+                    }
+                    for row in &rows {
+                        if !shards_with_messages(conn, QueueId(row.id)).await?.is_empty() {
+                            return Ok(Deleted::InUse);
+                        }
                     }
                 }
                 Deletion::Force => {
-                    diesel::delete(of_queue).execute(conn).await?;
+                    diesel::delete(with_crons).execute(conn).await?;
                 }
             }
-            diesel::delete(queues::table.find(id.0)).execute(conn).await?;
-            Ok::<_, diesel::result::Error>(Deleted::Deleted(row.into()))
+            diesel::delete(queues::table.filter(queues::id.eq_any(&ids))).execute(conn).await?;
+            Ok::<_, diesel::result::Error>(Deleted::Deleted(rows.into_iter().map(Queue::from).collect()))
         })
         .await?;
     Ok(deleted)

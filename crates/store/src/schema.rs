@@ -11,6 +11,8 @@ diesel::table! {
         headers -> Nullable<Jsonb>,
         dead_letter_queue_id -> Nullable<BigInt>,
         max_retries -> Nullable<Integer>,
+        paused_at -> Nullable<Timestamptz>,
+        paused_reason -> Nullable<Text>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
@@ -29,6 +31,36 @@ diesel::table! {
         next_message_id -> Nullable<BigInt>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Keys that applications use the API with.
+    posthaste.api_keys (id) {
+        id -> BigInt,
+        name -> Text,
+        hash -> Bytea,
+        prefix -> Text,
+        scopes -> Array<Text>,
+        queue_ids -> Nullable<Array<BigInt>>,
+        rate_limit -> Nullable<Integer>,
+        expires_at -> Nullable<Timestamptz>,
+        revoked_at -> Nullable<Timestamptz>,
+        last_used_at -> Nullable<Timestamptz>,
+        created_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
+    /// Who changed what.
+    posthaste.audit_log (id) {
+        id -> BigInt,
+        at -> Timestamptz,
+        actor -> Text,
+        action -> Text,
+        entity -> Text,
+        entity_id -> Nullable<BigInt>,
+        detail -> Nullable<Jsonb>,
     }
 }
 

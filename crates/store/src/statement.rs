@@ -6,7 +6,7 @@
 //! statement is declared.
 
 /// Declares a statement: a struct with one public field per bind, which diesel-async can `load`, `load_stream` or
-/// `execute`.
+/// `execute`. Binds may borrow, with one lifetime.
 ///
 /// ```text
 /// statement! {
@@ -19,24 +19,30 @@
 macro_rules! statement {
     (
         $(#[$doc:meta])*
-        $vis:vis struct $name:ident { $($field:ident: $rust:ty => $sql:ty),* $(,)? }
+        $vis:vis struct $name:ident $(<$life:lifetime>)? { $($field:ident: $rust:ty => $sql:ty),* $(,)? }
         row $row:tt
         $text:expr
     ) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
-        $vis struct $name { $(pub $field: $rust),* }
+        $vis struct $name $(<$life>)? { $(pub $field: $rust),* }
 
-        impl diesel::query_builder::QueryId for $name {
-            type QueryId = Self;
-            const HAS_STATIC_QUERY_ID: bool = true;
-        }
+        const _: () = {
+            /// What the statement is known by, whatever its binds borrow.
+            #[derive(Debug)]
+            pub struct Known;
 
-        impl diesel::query_builder::Query for $name {
+            impl $(<$life>)? diesel::query_builder::QueryId for $name $(<$life>)? {
+                type QueryId = Known;
+                const HAS_STATIC_QUERY_ID: bool = true;
+            }
+        };
+
+        impl $(<$life>)? diesel::query_builder::Query for $name $(<$life>)? {
             type SqlType = $row;
         }
 
-        impl diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name {
+        impl $(<$life>)? diesel::query_builder::QueryFragment<diesel::pg::Pg> for $name $(<$life>)? {
             fn walk_ast<'b>(
                 &'b self,
                 mut out: diesel::query_builder::AstPass<'_, 'b, diesel::pg::Pg>,

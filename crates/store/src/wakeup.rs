@@ -19,6 +19,9 @@ pub const CRONS: &str = "posthaste_crons";
 /// A deliverer joined or leaves. Payload: empty.
 pub const MEMBERS: &str = "posthaste_members";
 
+/// A queue was paused or resumed. Payload: empty.
+pub const QUEUES: &str = "posthaste_queues";
+
 /// What a notification tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wakeup {
@@ -30,6 +33,8 @@ pub enum Wakeup {
     Crons,
     /// The deliverers are others than before.
     Members,
+    /// Other queues are paused than before.
+    Queues,
 }
 
 impl Wakeup {
@@ -40,6 +45,7 @@ impl Wakeup {
         match channel {
             CRONS => Some(Wakeup::Crons),
             MEMBERS => Some(Wakeup::Members),
+            QUEUES => Some(Wakeup::Queues),
             PENDING => {
                 let shards: Result<Vec<Shard>, _> =
                     payload.split(',').map(|number| number.trim().parse::<u16>().map(|n| Shard(n.into()))).collect();
@@ -77,6 +83,14 @@ pub async fn notify_members(conn: &mut AsyncPgConnection) -> Result<(), StoreErr
     notify(conn, MEMBERS, "").await
 }
 
+/// Makes the deliverers look at once which queues are paused.
+///
+/// # Errors
+/// Whatever the database says; the caller may ignore it.
+pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    notify(conn, QUEUES, "").await
+}
+
 async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
     diesel::sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(channel)
@@ -104,6 +118,7 @@ mod tests {
         assert_eq!(payload, "0,7,63");
         assert_eq!(Wakeup::parse(PENDING, &payload), Some(Wakeup::Shards(vec![Shard(0), Shard(7), Shard(63)])));
         assert_eq!(Wakeup::parse(CRONS, ""), Some(Wakeup::Crons));
+        assert_eq!(Wakeup::parse(QUEUES, ""), Some(Wakeup::Queues));
     }
 
     #[test]

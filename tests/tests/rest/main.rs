@@ -1,11 +1,15 @@
 //! The HTTP interface as applications of pg-hooks know it: paths, answers, lists, rights, deletion, and many at once.
 
 mod access;
+mod actions;
 mod deleting;
+mod filters;
 mod lists;
+mod nested;
 mod objects;
 mod routes;
 mod storm;
+mod updating;
 
 use std::time::Duration;
 

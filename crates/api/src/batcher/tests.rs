@@ -1,15 +1,16 @@
-use posthaste_core::ids::{MessageId, QueueId};
+use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 
+use super::gathering::{BYTES, Gathering, Group, PATIENCE};
+use super::storing::due_soon;
 use super::*;
 
 type Answered = oneshot::Receiver<Result<Stored, ApiError>>;
 
 fn waiting(queue: i64, size: usize) -> (Waiting, Answered) {
     let (answer, answered) = oneshot::channel();
-    let bytes = Arc::new(Semaphore::new(1)).try_acquire_many_owned(0).unwrap();
-    let message =
-        NewMessage { queue_id: QueueId(queue), body: Some(Body::Text("x".repeat(size))), headers: None, at: None };
+    let bytes = Reservation { all: Arc::new(Semaphore::new(1)), held: None };
+    let message = NewMessage { body: Some(Body::Text("x".repeat(size))), ..NewMessage::to(QueueId(queue)) };
     (Waiting { message, size, since: Instant::now(), caller: Caller { answer, _bytes: bytes } }, answered)
 }
 
@@ -32,7 +33,11 @@ async fn gathered(sizes: &[usize]) -> Vec<Vec<usize>> {
 }
 
 fn accepted(id: i64) -> Accepted {
-    Accepted { id: MessageId(id), shard: Shard(3), created_at: Timestamp(0), scheduled_at: Timestamp(0) }
+    Accepted { id: MessageId(id), shard: Some(Shard(3)), created_at: Timestamp(0), scheduled_at: Timestamp(0) }
+}
+
+fn stored(id: i64) -> Verdict {
+    Verdict::Stored(accepted(id))
 }
 
 #[tokio::test]
@@ -69,10 +74,14 @@ async fn each_caller_gets_its_own_answer() {
     let (second, second_answered) = waiting(8, 2);
     group.admit(first);
     group.admit(second);
-    group.answer(vec![None, Some(accepted(5))]);
+    let (third, third_answered) = waiting(9, 3);
+    group.admit(third);
+    group.answer(vec![Verdict::UnknownQueue, stored(5), Verdict::Replayed(accepted(4))]);
     assert_eq!(first_answered.await.unwrap(), Err(ApiError::UnknownQueue { field: "queueId", id: 7 }));
-    let (message, became) = second_answered.await.unwrap().unwrap();
-    assert_eq!((message.queue_id, became.id), (QueueId(8), MessageId(5)));
+    let Stored { message, accepted, replayed } = second_answered.await.unwrap().unwrap();
+    assert_eq!((message.queue_id, accepted.id, replayed), (QueueId(8), MessageId(5), false));
+    let Stored { message, accepted, replayed } = third_answered.await.unwrap().unwrap();
+    assert_eq!((message.queue_id, accepted.id, replayed), (QueueId(9), MessageId(4), true));
 }
 
 #[tokio::test]
@@ -87,16 +96,31 @@ async fn halves_keep_their_callers() {
     let (first, second) = group.split();
     assert_eq!((first.callers.len(), second.callers.len()), (2, 3));
     first.fail(&ApiError::Refused);
-    second.answer(vec![Some(accepted(3)), Some(accepted(4)), Some(accepted(5))]);
+    second.answer(vec![stored(3), stored(4), stored(5)]);
     let mut queues = Vec::new();
     for answered in answers {
-        queues.push(answered.await.unwrap().map(|(message, became)| (message.queue_id.0, became.id.0)));
+        queues.push(answered.await.unwrap().map(|it| (it.message.queue_id.0, it.accepted.id.0)));
     }
     assert_eq!(queues, [Err(ApiError::Refused), Err(ApiError::Refused), Ok((3, 3)), Ok((4, 4)), Ok((5, 5))]);
 }
 
 #[test]
 fn only_what_is_due_soon_wakes_somebody_up() {
-    let at = |seconds: i64| Some(Accepted { scheduled_at: Timestamp(seconds * 1_000_000), ..accepted(1) });
-    assert_eq!(due_soon(&[at(-5), None, at(0), at(1), at(2)]).count(), 3);
+    let at = |seconds: i64| Accepted { scheduled_at: Timestamp(seconds * 1_000_000), ..accepted(1) };
+    let verdicts = [-5, 0, 1, 2].map(|seconds| Verdict::Stored(at(seconds)));
+    assert_eq!(due_soon(&verdicts).count(), 3);
+    let others =
+        [Verdict::UnknownQueue, Verdict::Replayed(at(0)), Verdict::Conflict, Verdict::Expired, Verdict::Refused];
+    assert_eq!(due_soon(&others).count(), 0);
+}
+
+#[test]
+fn memory_is_given_back() {
+    let all = Arc::new(Semaphore::new(10));
+    let reservation = || Reservation { all: Arc::clone(&all), held: None };
+    let mut one = reservation();
+    assert_eq!((one.grow(4), one.grow(0), one.grow(4)), (Ok(()), Ok(()), Ok(())));
+    assert_eq!(reservation().grow(3), Err(ApiError::Overloaded));
+    drop(one);
+    assert_eq!(reservation().grow(10), Ok(()));
 }

@@ -26,12 +26,18 @@ fn every() -> Vec<ApiError> {
         ApiError::OffsetNegative(-1),
         ApiError::Unauthorized,
         ApiError::Forbidden,
+        ApiError::FieldForbidden("callback_url"),
+        ApiError::RateLimited { retry_after: 2 },
         ApiError::UnknownQueue { field: "queueId", id: 7 },
+        ApiError::IdempotencyConflict,
+        ApiError::BatchTooLarge,
+        ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
         ApiError::Refused,
         ApiError::Overloaded,
         ApiError::Unavailable,
         ApiError::OutcomeUnknown,
+        ApiError::TooExpensive,
         ApiError::Internal,
     ]
 }
@@ -71,12 +77,18 @@ fn the_table_of_errors_is_stable() {
             (400, "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED"),
             (401, "PLT_DB_AUTH_UNAUTHORIZED"),
             (403, "PLT_DB_AUTH_UNAUTHORIZED"),
+            (403, "PLT_DB_AUTH_FIELD_UNAUTHORIZED"),
+            (429, "PH_RATE_LIMITED"),
             (404, "PH_UNKNOWN_QUEUE"),
+            (409, "PH_IDEMPOTENCY_CONFLICT"),
+            (413, "PH_BATCH_TOO_LARGE"),
+            (422, "PH_BATCH_REFUSED"),
             (409, "PH_IN_USE"),
             (422, "PH_REFUSED"),
             (503, "PH_OVERLOADED"),
             (503, "PH_UNAVAILABLE"),
             (503, "PH_OUTCOME_UNKNOWN"),
+            (422, "PH_QUERY_TOO_EXPENSIVE"),
             (500, "PH_INTERNAL"),
         ]
     );
@@ -103,8 +115,13 @@ async fn bodies_have_the_shape_of_the_original() {
 #[test]
 fn only_what_may_be_tried_again_says_when() {
     for error in every() {
-        let says = error.error_response().headers().contains_key(RETRY_AFTER);
-        assert_eq!(says, matches!(error, ApiError::Unavailable | ApiError::Overloaded), "{error:?}");
+        let says = error.error_response().headers().get(RETRY_AFTER).cloned();
+        let expected = match error {
+            ApiError::Unavailable | ApiError::Overloaded => Some(HeaderValue::from_static("1")),
+            ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
+            _ => None,
+        };
+        assert_eq!(says, expected, "{error:?}");
     }
 }
 

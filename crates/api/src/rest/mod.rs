@@ -1,56 +1,63 @@
 //! The REST routes.
 //!
 //! Every path may end with a slash. `HEAD` is `GET` without the body. A method that a path does not have is answered as
-//! a path that does not exist, as the original does.
+//! a path that does not exist, as the original does. Who asks is looked at before anything else of a request.
 
-mod crons;
+mod actions;
+mod audit;
+mod batch;
+mod conditions;
+mod cursor;
+mod entities;
 mod health;
-mod messages;
+mod keys;
+mod nested;
 pub mod parameters;
-mod queues;
 
-use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource, Route, guard};
+use actix_web::{HttpRequest, HttpResponse, Resource as Path, Route, guard};
 
-use crate::auth::require_secret;
 use crate::error::ApiError;
+use crate::ops::{Crons, Messages, Queues, Resource};
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
-    let to = web::to;
     config
-        .service(open("/healthz").route(get().to(health::alive)))
-        .service(open("/readyz").route(get().to(health::ready)))
-        .default_service(to(nothing));
-    list(config, "/queues", get().to(queues::list), web::post().to(queues::create));
-    single(config, "/queues", get().to(queues::get), web::delete().to(queues::delete));
-    list(config, "/messages", get().to(messages::list), web::post().to(messages::create));
-    single(config, "/messages", get().to(messages::get), web::delete().to(messages::delete));
-    for path in ["/crons", "/cron"] {
-        list(config, path, get().to(crons::list), web::post().to(crons::create));
-        single(config, path, get().to(crons::get), web::delete().to(crons::delete));
-    }
+        .service(resource("/healthz").route(get().to(health::alive)))
+        .service(resource("/readyz").route(get().to(health::ready)))
+        .service(resource("/stats").route(get().to(actions::stats)))
+        .service(resource("/queues/{id}/stats").route(get().to(actions::queue_stats)))
+        .service(resource("/queues/{id}/pause").route(web::post().to(actions::pause)))
+        .service(resource("/queues/{id}/resume").route(web::post().to(actions::resume)))
+        .service(resource("/messages/batch").route(web::post().to(batch::create)))
+        .service(resource("/messages/{id}/cancel").route(web::post().to(actions::cancel)))
+        .service(resource("/messages/{id}/attempts").route(get().to(actions::attempts)))
+        .default_service(web::to(nothing));
+    keys::configure(config);
+    audit::configure(config);
+    nested::configure(config);
+    entity::<Queues>(config, "/queues");
+    entity::<Messages>(config, "/messages");
+    entity::<Crons>(config, "/crons");
+    entity::<Crons>(config, "/cron");
 }
 
-/// A path that asks for no credentials.
-fn open(path: &str) -> Resource {
-    web::resource(with_slash(path)).default_service(web::to(nothing))
+fn entity<R: Resource>(config: &mut ServiceConfig, path: &str) {
+    let all = resource(path)
+        .route(get().to(entities::list::<R>))
+        .route(web::post().to(entities::create::<R>))
+        .route(web::put().to(entities::update_all::<R>));
+    let one = resource(&format!("{path}/{{id}}"))
+        .route(get().to(entities::get::<R>))
+        .route(web::put().to(entities::update::<R>))
+        .route(web::delete().to(entities::delete::<R>));
+    config.service(all).service(one);
 }
 
-fn list(config: &mut ServiceConfig, path: &str, read: Route, create: Route) {
-    let resource = open(path).route(read).route(create);
-    config.service(resource.wrap(from_fn(require_secret)));
-}
-
-fn single(config: &mut ServiceConfig, path: &str, read: Route, delete: Route) {
-    let resource = open(&format!("{path}/{{id}}")).route(read).route(delete);
-    config.service(resource.wrap(from_fn(require_secret)));
-}
-
-fn with_slash(path: &str) -> Vec<String> {
+/// A path, with or without a slash at its end.
+fn resource(path: &str) -> Path {
     let path = path.trim_end_matches('/');
-    vec![path.to_owned(), format!("{path}/")]
+    web::resource(vec![path.to_owned(), format!("{path}/")]).default_service(web::to(nothing))
 }
 
 fn get() -> Route {

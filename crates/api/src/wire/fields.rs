@@ -58,16 +58,20 @@ impl<'a> Fields<'a> {
         last
     }
 
-    /// Takes a field that only Posthaste sets. It may be given as what it is by default, in JSON, or as `null`.
+    /// Makes sure that fields are there, whatever their values.
     ///
     /// # Errors
-    /// It has another value.
-    pub fn take_read_only(&mut self, name: &'static str, default: &str) -> Result<(), ApiError> {
-        match self.take(name).map(RawValue::get) {
-            None | Some("null") => Ok(()),
-            Some(value) if value == default => Ok(()),
-            Some(_) => Err(ApiError::ReadOnlyField(name)),
+    /// The first that is missing.
+    pub fn must_have(&self, names: &[&str]) -> Result<(), ApiError> {
+        match names.iter().find(|name| self.0.iter().all(|(given, _)| given != *name)) {
+            None => Ok(()),
+            Some(name) => Err(ApiError::Validation(format!("body must have required property '{name}'"))),
         }
+    }
+
+    /// The names that nobody has taken yet.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_ref())
     }
 
     /// Takes the two times that every client may send back and that are not looked at.
@@ -163,14 +167,5 @@ mod tests {
         assert_eq!(missing(["method", "name"]), "body must have required property 'name'");
         let mut fields = Fields::parse(r#"{"a": 1, "b": [2]}"#).unwrap();
         assert_eq!(fields.require(["b", "a"]).map(|values| values.map(RawValue::get)), Ok(["[2]", "1"]));
-    }
-
-    #[test]
-    fn what_only_posthaste_sets_may_say_nothing_new() {
-        let read = |json| Fields::parse(json).unwrap().take_read_only("failed", "false");
-        for json in ["{}", r#"{"failed": null}"#, r#"{"failed": false}"#] {
-            assert!(read(json).is_ok(), "{json}");
-        }
-        assert_eq!(read(r#"{"failed": true}"#), Err(ApiError::ReadOnlyField("failed")));
     }
 }

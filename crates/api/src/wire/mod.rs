@@ -1,8 +1,16 @@
 //! The JSON of requests and answers: names, types, order and formats exactly as clients of pg-hooks know them.
 
+pub mod api_key;
+pub mod attempt;
+pub mod audit;
 pub mod cron;
+pub mod delay;
+pub mod echo;
 pub mod fields;
+pub mod idempotency;
 pub mod message;
+pub mod output;
+pub mod patch;
 pub mod queue;
 pub mod time;
 pub mod value;

@@ -3,12 +3,17 @@
 //! One coercion is left of those of the original: a number may come as a string, as ids do in every answer. A string
 //! that comes as a number is more often a mistake than meant.
 
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use posthaste_core::ids::QueueId;
 use posthaste_core::queue::check_headers;
 use posthaste_core::refusal::Refusal;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::delay;
 use crate::error::{ApiError, Limited};
 
 fn must_be(field: &str, what: &str) -> ApiError {
@@ -44,6 +49,19 @@ pub fn string(field: &str, value: &RawValue) -> Result<String, ApiError> {
     }
     // Half of a surrogate pair: no text.
     serde_json::from_str(value.get()).map_err(|_| ApiError::InvalidJson)
+}
+
+/// Why a queue is paused: nothing, or up to 1000 characters.
+///
+/// # Errors
+/// It is something else.
+pub fn reason(value: Option<&RawValue>) -> Result<Option<String>, ApiError> {
+    let Some(value) = given(value) else { return Ok(None) };
+    let reason = string("reason", value)?;
+    if reason.chars().count() > 1000 {
+        return Err(ApiError::value_limit("body/reason may have at most 1000 characters".to_owned()));
+    }
+    if reason.contains('\0') { Err(invalid("reason", "must not contain U+0000")) } else { Ok(Some(reason)) }
 }
 
 /// A whole number, or a string of one.
@@ -94,6 +112,37 @@ pub fn headers(value: Option<&RawValue>) -> Result<Option<Value>, ApiError> {
 pub fn body(value: Option<&RawValue>) -> Result<Option<String>, ApiError> {
     let Some(value) = given(value) else { return Ok(None) };
     if value.get().starts_with('"') { string("body", value).map(Some) } else { Ok(Some(compact(value.get()))) }
+}
+
+/// The bytes of a message's body, in base64 with its padding; `null` or nothing as none.
+///
+/// # Errors
+/// No string, or no base64.
+pub fn bytes(field: &'static str, value: Option<&RawValue>) -> Result<Option<Vec<u8>>, ApiError> {
+    let Some(value) = given(value) else { return Ok(None) };
+    let expected = |_| invalid(field, "takes base64 of the standard alphabet, with its padding and nothing else");
+    STANDARD.decode(string(field, value)?).map(Some).map_err(expected)
+}
+
+/// Bytes as [`bytes`] reads them.
+#[must_use]
+pub fn to_base64(bytes: &[u8]) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// A delay: a number of seconds, or a string of one or of an ISO 8601 duration; `null` or nothing as none.
+///
+/// # Errors
+/// Neither number nor string, or none that is a delay.
+pub fn delay(field: &'static str, value: Option<&RawValue>) -> Result<Option<Duration>, ApiError> {
+    let Some(value) = given(value) else { return Ok(None) };
+    let text = value.get();
+    let text = match text.as_bytes().first() {
+        Some(b'"') => string(field, value)?,
+        Some(b'-' | b'0'..=b'9') => text.to_owned(),
+        _ => return Err(must_be(field, "number or string")),
+    };
+    delay::parse(&text).map(Some).map_err(|problem| invalid(field, problem))
 }
 
 fn compact(json: &str) -> String {
@@ -153,6 +202,38 @@ mod tests {
         for json in [r#"{"a b": "c"}"#, r#"{"a": "x\ny"}"#, r#"{"a": {}}"#, r#"{"content-length": "1"}"#] {
             let error = headers(Some(raw(json))).unwrap_err();
             assert!(matches!(error, ApiError::InvalidValue { field: "headers", .. }), "{json}: {error}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_strict_base64() {
+        let read = |json: &str| bytes("x", Some(raw(json)));
+        assert_eq!(bytes("x", None), Ok(None));
+        assert_eq!(read("null"), Ok(None));
+        assert_eq!(read(r#""""#), Ok(Some(vec![])));
+        assert_eq!(read(r#""AP+A\u002f\/8=""#), Ok(Some(vec![0, 0xff, 0x80, 0xff, 0xff])));
+        assert_eq!(to_base64(&[0, 0xff, 0x80, 0xff, 0xff]), "AP+A//8=");
+        for json in
+            [r#""AP8""#, r#""AP8==""#, r#""AP-_""#, r#""AP 8=""#, r#""AP9=""#, r#""AA==\n""#, r#""=""#, r#""ü""#]
+        {
+            assert!(matches!(read(json), Err(ApiError::InvalidValue { field: "x", .. })), "{json}");
+        }
+        assert_eq!(read("7").unwrap_err().to_string(), "body/x must be string");
+    }
+
+    #[test]
+    fn a_delay_is_a_number_or_a_string() {
+        let read = |json: &str| delay("x", Some(raw(json)));
+        assert_eq!(delay("x", None), Ok(None));
+        assert_eq!(read("null"), Ok(None));
+        for json in ["1.5", "\"1.5\"", "\"PT1.5S\""] {
+            assert_eq!(read(json), Ok(Some(Duration::from_millis(1500))), "{json}");
+        }
+        for json in ["true", "{}", "[1]"] {
+            assert_eq!(read(json).unwrap_err().to_string(), "body/x must be number or string", "{json}");
+        }
+        for json in ["-1", "1e3", "\"\"", "\"P1M\""] {
+            assert!(matches!(read(json), Err(ApiError::InvalidValue { field: "x", .. })), "{json}");
         }
     }
 

@@ -6,6 +6,11 @@ fn policy(max_retries: Option<u32>, max_age: Duration) -> RetryPolicy {
     RetryPolicy { backoff: Backoff::default(), max_retries, max_age }
 }
 
+/// The lifetime of a message that has no end of its own.
+fn aged(age: Duration) -> Lifetime {
+    Lifetime { age, left: None }
+}
+
 fn retried(ms: u64) -> Verdict {
     Verdict::Retried { wait: Duration::from_millis(ms) }
 }
@@ -17,7 +22,7 @@ fn every_status_is_delivered_or_a_failure() {
         let result = AttemptResult::Status(status);
         let delivered = (200..300).contains(&status);
         let expected = if delivered { Verdict::Delivered } else { retried(100) };
-        assert_eq!(decide(result, 0, Duration::ZERO, &policy), expected, "{status}");
+        assert_eq!(decide(result, 0, aged(Duration::ZERO), &policy), expected, "{status}");
         assert_eq!(result.error_class(), (!delivered).then_some(ErrorClass::Status), "{status}");
     }
 }
@@ -32,8 +37,8 @@ fn every_error_class_has_its_verdict() {
             _ => (retried(100), Verdict::Failed),
         };
         let result = AttemptResult::Error(class);
-        assert_eq!(decide(result, 0, Duration::ZERO, &one_left), with_retry_left, "{class}");
-        assert_eq!(decide(result, 1, Duration::ZERO, &one_left), with_none_left, "{class}");
+        assert_eq!(decide(result, 0, aged(Duration::ZERO), &one_left), with_retry_left, "{class}");
+        assert_eq!(decide(result, 1, aged(Duration::ZERO), &one_left), with_none_left, "{class}");
         assert_eq!(result.error_class(), Some(class));
     }
 }
@@ -67,11 +72,73 @@ fn retries_end_by_number_or_by_age() {
         let policy = policy(max_retries, max_age);
         for result in [AttemptResult::Status(302), AttemptResult::Status(500), AttemptResult::Error(ErrorClass::Reset)]
         {
-            assert_eq!(decide(result, done, age, &policy), verdict, "{result:?}, {done} done, {age:?}, {policy:?}");
+            assert_eq!(
+                decide(result, done, aged(age), &policy),
+                verdict,
+                "{result:?}, {done} done, {age:?}, {policy:?}"
+            );
         }
         // However late the answer comes, it was delivered.
-        assert_eq!(decide(AttemptResult::Status(204), done, age, &policy), Verdict::Delivered);
+        assert_eq!(decide(AttemptResult::Status(204), done, aged(age), &policy), Verdict::Delivered);
     }
+}
+
+#[test]
+fn a_retry_that_would_start_when_the_message_has_expired_is_not_waited_for() {
+    let ms = Duration::from_millis;
+    let cases = [
+        // (retries done, time left, max_retries, verdict)
+        (0, None, None, retried(100)),
+        (0, Some(ms(101)), None, retried(100)),
+        (0, Some(ms(100)), None, Verdict::Failed),
+        (0, Some(ms(99)), Some(5), Verdict::Failed),
+        (0, Some(Duration::ZERO), Some(5), Verdict::Failed),
+        (3, Some(ms(800)), Some(5), Verdict::Failed),
+        (3, Some(ms(801)), Some(5), retried(800)),
+        // The number of retries ends it earlier.
+        (5, Some(DAY), Some(5), Verdict::Failed),
+        (0, Some(Duration::MAX), None, retried(100)),
+    ];
+    for (done, left, max_retries, verdict) in cases {
+        let (policy, lifetime) = (policy(max_retries, DAY), Lifetime { age: ms(5), left });
+        let decided = decide(AttemptResult::Status(500), done, lifetime, &policy);
+        assert_eq!(decided, verdict, "{done} done, {left:?} left, {max_retries:?}");
+        // Sent in time, it is delivered however late the answer comes.
+        assert_eq!(decide(AttemptResult::Status(200), done, lifetime, &policy), Verdict::Delivered);
+    }
+}
+
+#[test]
+fn a_message_expires_at_its_own_end_always_and_by_its_queues_maximum_age_only_once_it_was_tried() {
+    let second = Duration::from_secs(1);
+    let (young, old) = (second - Duration::from_nanos(1), second);
+    let (some, none) = (Some(Duration::from_micros(1)), Some(Duration::ZERO));
+    let cases = [
+        // (retries done, age, time left, expired)
+        (0, young, None, false),
+        (0, old, None, false),
+        (0, Duration::MAX, some, false),
+        (0, Duration::ZERO, none, true),
+        (1, young, None, false),
+        (1, young, some, false),
+        (1, young, none, true),
+        (1, old, None, true),
+        (1, old, some, true),
+        (7, old, none, true),
+    ];
+    for (done, age, left, expired) in cases {
+        let lifetime = Lifetime { age, left };
+        assert_eq!(is_expired(done, lifetime, &policy(None, second)), expired, "{done} done, {lifetime:?}");
+    }
+}
+
+#[test]
+fn time_passes_for_both_ends_of_a_lifetime() {
+    let seconds = Duration::from_secs;
+    let lifetime = Lifetime { age: seconds(3), left: Some(seconds(5)) };
+    assert_eq!(lifetime.after(seconds(2)), Lifetime { age: seconds(5), left: Some(seconds(3)) });
+    assert_eq!(lifetime.after(seconds(9)), Lifetime { age: seconds(12), left: Some(Duration::ZERO) });
+    assert_eq!(aged(seconds(1)).after(Duration::MAX), aged(Duration::MAX));
 }
 
 #[test]
@@ -81,7 +148,7 @@ fn max_retries_n_makes_n_plus_1_attempts() {
         let attempts = 1
             + (0..)
                 .take_while(|&done| {
-                    decide(AttemptResult::Status(503), done, Duration::ZERO, &policy) != Verdict::Failed
+                    decide(AttemptResult::Status(503), done, aged(Duration::ZERO), &policy) != Verdict::Failed
                 })
                 .count();
         assert_eq!(u32::try_from(attempts), Ok(max_retries + 1));
@@ -92,7 +159,7 @@ fn max_retries_n_makes_n_plus_1_attempts() {
 fn the_default_policy_is_the_contracts() {
     let policy = RetryPolicy::default();
     let verdicts: Vec<Verdict> =
-        (0..6).map(|done| decide(AttemptResult::Status(500), done, Duration::ZERO, &policy)).collect();
+        (0..6).map(|done| decide(AttemptResult::Status(500), done, aged(Duration::ZERO), &policy)).collect();
     assert_eq!(verdicts, [retried(100), retried(200), retried(400), retried(800), retried(1_600), Verdict::Failed]);
 }
 

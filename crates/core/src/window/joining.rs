@@ -172,6 +172,7 @@ impl Windows {
         }
         let wake = match of.waiting.first() {
             _ if of.wake == Wake::Ready => Wake::Ready,
+            _ if self.rests(window) => Wake::Idle,
             Some((due, _)) => Wake::At(*due),
             None => Wake::Idle,
         };

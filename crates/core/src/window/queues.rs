@@ -3,7 +3,8 @@
 //! A queue that has something due stands in a ring. When its turn comes it starts one message from one of its windows
 //! (one per shard, in turn as well) and goes to the end. A queue that holds its share is parked, ordered by what it holds,
 //! so that finding out that none of a thousand parked queues may start costs one look at the first. Each started message
-//! brings back at most one parked queue, so the cost per message does not grow with their number.
+//! brings back at most one parked queue, so the cost per message does not grow with their number. A paused queue stands
+//! nowhere: it goes back into the ring when it is resumed.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -13,7 +14,7 @@ use crate::ids::QueueId;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Turn {
-    /// Nothing due.
+    /// Nothing due, or paused.
     None,
     InRing,
     /// Something due, but over its share; the number keeps parked queues with the same count in the order they came.
@@ -28,6 +29,7 @@ struct Queue {
     /// Its windows whose first key was due.
     ready: VecDeque<usize>,
     turn: Turn,
+    paused: bool,
 }
 
 /// The queues that have a window or something in flight. A queue is named by its *lane*, its place in here.
@@ -40,6 +42,8 @@ pub(super) struct Queues {
     /// (in flight, number, lane)
     parked: BTreeSet<(usize, u64, usize)>,
     parkings: u64,
+    /// Those that are paused, whether they have a lane or not.
+    paused: BTreeSet<QueueId>,
 }
 
 impl Queues {
@@ -52,6 +56,7 @@ impl Queues {
             ring: VecDeque::new(),
             parked: BTreeSet::new(),
             parkings: 0,
+            paused: BTreeSet::new(),
         }
     }
 
@@ -85,7 +90,49 @@ impl Queues {
     pub fn ready(&mut self, lane: usize, window: usize) {
         let queue = &mut self.lanes[lane];
         queue.ready.push_back(window);
-        if queue.turn == Turn::None {
+        self.enter_ring(lane);
+    }
+
+    /// The paused queues.
+    pub fn paused(&self) -> impl Iterator<Item = QueueId> {
+        self.paused.iter().copied()
+    }
+
+    pub fn is_paused(&self, id: QueueId) -> bool {
+        self.paused.contains(&id)
+    }
+
+    /// The same by lane.
+    pub fn rests(&self, lane: usize) -> bool {
+        self.lanes[lane].paused
+    }
+
+    /// No window of this queue has its turn from now on; false if that was so before.
+    pub fn pause(&mut self, id: QueueId) -> bool {
+        let news = self.paused.insert(id);
+        if news && let Some(&lane) = self.index.get(&id) {
+            let queue = &mut self.lanes[lane];
+            queue.paused = true;
+            if let Turn::Parked(number) = queue.turn {
+                queue.turn = Turn::None;
+                self.parked.remove(&(queue.in_flight, number, lane));
+            }
+        }
+        news
+    }
+
+    /// Its windows that were ready have their turn again.
+    pub fn resume(&mut self, id: QueueId) {
+        self.paused.remove(&id);
+        if let Some(&lane) = self.index.get(&id) {
+            self.lanes[lane].paused = false;
+            self.enter_ring(lane);
+        }
+    }
+
+    fn enter_ring(&mut self, lane: usize) {
+        let queue = &mut self.lanes[lane];
+        if queue.turn == Turn::None && !queue.paused && !queue.ready.is_empty() {
             queue.turn = Turn::InRing;
             self.ring.push_back(lane);
         }
@@ -103,7 +150,7 @@ impl Queues {
             }
             let lane = self.ring.pop_front()?;
             let queue = &mut self.lanes[lane];
-            if queue.ready.is_empty() {
+            if queue.ready.is_empty() || queue.paused {
                 queue.turn = Turn::None;
                 self.close_if_unused(lane);
             } else if !self.gate.admits(queue.in_flight) {
@@ -147,7 +194,8 @@ impl Queues {
     }
 
     fn open(&mut self, id: QueueId) -> usize {
-        let queue = Queue { id, windows: 0, in_flight: 0, ready: VecDeque::new(), turn: Turn::None };
+        let paused = self.paused.contains(&id);
+        let queue = Queue { id, windows: 0, in_flight: 0, ready: VecDeque::new(), turn: Turn::None, paused };
         let lane = match self.vacant.pop() {
             Some(lane) => {
                 self.lanes[lane] = queue;

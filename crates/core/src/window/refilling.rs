@@ -83,10 +83,11 @@ impl Windows {
         Timestamp(self.now.0.saturating_add(SOON_MICROS))
     }
 
-    /// Whether a window should be read further: it can be, is not being, and is at most half of what it may be.
+    /// Whether a window should be read further: it can be, is not being, its queue is not paused, and it is at most half of
+    /// what it may be.
     pub(super) fn ran_low(&self, window: usize) -> bool {
         let of = &self.windows[window];
-        of.tail != EVERYTHING && of.reading.is_none() && of.len() <= self.target(window) / 2
+        of.tail != EVERYTHING && of.reading.is_none() && !self.rests(window) && of.len() <= self.target(window) / 2
     }
 
     /// How many keys a window may hold now: its share at least, and what others leave.

@@ -1,7 +1,7 @@
 //! Bounded memory: whose keys go when there are too many.
 //!
 //! A window never holds more than its cap, and all together no more than the budget and one for each. Whoever wants room
-//! takes it first from windows that sleep, those with nothing due soon, which need no more than their next key; then from
+//! takes it first from windows that sleep, those with nothing due soon or paused, which need no more than their next key; then from
 //! what is over its share. The others are looked at a few at a time, where a cursor stands, so that what it costs does not
 //! grow with their number.
 
@@ -81,9 +81,9 @@ impl Windows {
         self.keys + more <= self.ceiling()
     }
 
-    /// Whether nothing that the window holds is due soon.
+    /// Whether nothing that the window holds starts soon.
     fn sleeps(&self, window: usize) -> bool {
-        self.windows[window].first().is_some_and(|(due, _)| due > self.horizon())
+        self.rests(window) || self.windows[window].first().is_some_and(|(due, _)| due > self.horizon())
     }
 
     /// The window after the cursor; it may be vacant.

@@ -45,7 +45,8 @@ impl Windows {
     }
 
     /// When something becomes startable that `start` has not yet found so; in the past if it has become so. What `start`
-    /// has found and left is not counted: it waits for a slot, or for a call with a higher `max`.
+    /// has found and left is not counted: it waits for a slot, or for a call with a higher `max`. Nor is what waits for its
+    /// queue to be resumed.
     #[must_use]
     pub fn next_due(&self) -> Option<Timestamp> {
         if !self.cancelled.is_empty() && self.cancelling < self.limits.slots {

@@ -1,6 +1,7 @@
 //! Each race by name, in the smallest case that shows it. Their interleavings are in `tests/window_properties.rs`.
 
 mod ending;
+mod pausing;
 mod reading;
 mod sharing;
 

@@ -1,6 +1,7 @@
-//! The table `pending` of a model: committed rows, transactions that are still open, and the log of what has committed.
+//! The table `pending` of a model: committed rows, transactions that are still open, and the log of what has committed; and
+//! which queues are paused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
@@ -20,6 +21,7 @@ pub struct Database {
     /// The ids that were inserted or updated, in the order of the commits: what arrivals are read from.
     pub log: Vec<MessageId>,
     pub open: Vec<Vec<Change>>,
+    pub paused: BTreeSet<QueueId>,
     /// How many messages have committed.
     pub inserted: usize,
     last_id: i64,

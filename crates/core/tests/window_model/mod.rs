@@ -1,7 +1,8 @@
 //! A model of Posthaste around `Windows`: a database, two workers between which shards move, and time.
 //!
-//! It asserts as it goes: what may start, what memory holds, that each attempt is delivered once; and when the world comes
-//! to rest, that nothing which may be delivered is left and that the windows would wake their caller in time for the rest.
+//! It asserts as it goes: what may start, what memory holds, that each attempt is delivered once and none of a paused queue;
+//! and when the world comes to rest, that nothing which may be delivered is left, that the windows would wake their caller
+//! in time for the rest, and that they do not wake it for what is paused.
 
 pub mod database;
 pub mod worker;
@@ -72,10 +73,22 @@ impl World {
         self.db.rows.keys().nth(pick % self.db.rows.len().max(1)).copied()
     }
 
+    /// Pauses a queue, or resumes it if it is paused.
+    pub fn pause_or_resume(&mut self, place: usize) {
+        let queue = QUEUES[place % QUEUES.len()];
+        if !self.db.paused.remove(&queue) {
+            self.db.paused.insert(queue);
+        }
+    }
+
     pub fn verify(&mut self, worker: usize) -> bool {
         let owned = self.owned(worker);
         let some = !self.workers[worker].started.is_empty();
         if let Some(sent) = self.workers[worker].verify(&self.db, self.now, &owned) {
+            assert!(
+                sent.cancelled || !self.db.paused.contains(&sent.queue),
+                "{sent:?} of a paused queue was delivered"
+            );
             let first = self.delivered.insert((sent.id, sent.attempt));
             assert!(first, "{sent:?} was delivered before");
         }
@@ -133,14 +146,30 @@ impl World {
         self.now = to;
     }
 
-    /// Lets everything run until the last message has ended, time passing only when there is nothing else to do.
+    /// Lets everything run until the last message has ended: first what is not paused, then, resumed, the rest.
     pub fn run_down(&mut self) {
         for changes in std::mem::take(&mut self.db.open) {
             self.db.commit(&changes);
         }
+        self.run_down_what_may();
+        let paused = std::mem::take(&mut self.db.paused);
+        let left = self.db.rows.values().find(|row| !paused.contains(&row.queue));
+        assert_eq!(left, None, "left beside {paused:?}");
+        self.run_down_what_may();
+        assert_eq!(self.ended, self.db.inserted, "messages that ended");
+        self.now = self.in_units(100);
+        self.come_to_rest();
+        for worker in &self.workers {
+            let windows = &worker.windows;
+            assert_eq!((windows.keys(), windows.loose(), windows.in_flight(), windows.windows()), (0, 0, 0, 0));
+        }
+    }
+
+    /// Until nothing is left but in paused queues, time passing only when there is nothing else to do.
+    fn run_down_what_may(&mut self) {
         loop {
             self.come_to_rest();
-            let Some(next) = self.db.rows.values().map(startable_at).min() else {
+            let Some(next) = self.unpaused().map(startable_at).min() else {
                 break;
             };
             let crowded = self.workers.iter().any(|worker| worker.crowded);
@@ -150,13 +179,17 @@ impl World {
             }
             self.advance(next.max(self.in_units(1)));
         }
-        assert_eq!(self.ended, self.db.inserted, "messages that ended");
-        self.now = self.in_units(100);
+        // Holds end by themselves, in paused queues too.
+        self.advance(self.in_units(10));
         self.come_to_rest();
         for worker in &self.workers {
-            let windows = &worker.windows;
-            assert_eq!((windows.keys(), windows.loose(), windows.in_flight(), windows.windows()), (0, 0, 0, 0));
+            let wakes = worker.windows.next_due().into_iter().chain(worker.windows.next_refill()).min();
+            assert_eq!(wakes, None, "woken for what is paused");
         }
+    }
+
+    fn unpaused(&self) -> impl Iterator<Item = &Row> {
+        self.db.rows.values().filter(|row| !self.db.paused.contains(&row.queue))
     }
 
     fn come_to_rest(&mut self) {
@@ -169,6 +202,7 @@ impl World {
             for index in 0..2 {
                 let owned = self.owned(index);
                 let (now, worker) = (self.now, &mut self.workers[index]);
+                busy |= worker.read_paused(&self.db);
                 busy |= worker.send_arrivals(&self.db, &owned);
                 busy |= worker.receive_arrivals(100);
                 busy |= worker.discover(&self.db, false);
@@ -191,7 +225,7 @@ impl World {
     fn check_wake(&self, worker: usize, crowded: bool) {
         let (owned, windows) = (self.owned(worker), &self.workers[worker].windows);
         assert!(windows.next_due().is_none_or(|due| due > self.now), "would spin");
-        let rows = self.db.rows.values().filter(|row| owned.contains(&row.shard));
+        let rows = self.unpaused().filter(|row| owned.contains(&row.shard));
         if let Some(next) = rows.map(startable_at).min() {
             let wakes = windows.next_due().into_iter().chain(windows.next_refill()).min();
             assert!(crowded || wakes.is_some_and(|wakes| wakes <= next), "wakes at {wakes:?} for {next:?}");

@@ -51,6 +51,8 @@ pub struct Worker {
     flying: BTreeMap<MessageId, (i32, Shard)>,
     finished: BTreeSet<(MessageId, i32)>,
     shown: BTreeMap<MessageId, Vec<Row>>,
+    /// The queues that the windows were told to be paused.
+    paused: BTreeSet<QueueId>,
 }
 
 impl Worker {
@@ -71,6 +73,7 @@ impl Worker {
             flying: BTreeMap::new(),
             finished: BTreeSet::new(),
             shown: BTreeMap::new(),
+            paused: BTreeSet::new(),
         }
     }
 
@@ -192,11 +195,21 @@ impl Worker {
         true
     }
 
+    /// Reads which queues are paused.
+    pub fn read_paused(&mut self, db: &Database) -> bool {
+        let news = self.paused != db.paused;
+        self.paused = db.paused.clone();
+        self.windows.set_paused(&self.paused);
+        self.check();
+        news
+    }
+
     /// Starts, and checks each start against what the windows have been told.
     pub fn start(&mut self, now: Timestamp, max: usize) -> bool {
         let starts = self.windows.start(now, max);
         for start in &starts {
             assert!(self.windows.owns(start.shard), "{start:?} of a shard that is not owned");
+            assert!(start.cancelled || !self.paused.contains(&start.queue), "{start:?} of a paused queue");
             let before = self.flying.insert(start.id, (start.attempt, start.shard));
             assert_eq!(before, None, "{start:?} is in flight");
             assert!(!self.finished.contains(&(start.id, start.attempt)), "{start:?} is finished");
@@ -225,9 +238,20 @@ impl Worker {
                 && row.held_until.is_none_or(|until| until <= now)
                 && (row.cancelled || row.due <= now)
         });
-        if good {
+        if good && (start.cancelled || !db.paused.contains(&start.queue)) {
             self.sending.push(start);
             return Some(start);
+        }
+        if let Some(row) = row.filter(|_| good) {
+            // Paused since the last look: it goes back as it is, and its queue is not tried again.
+            self.flying.remove(&start.id);
+            self.paused.insert(start.queue);
+            self.windows.pause(start.queue);
+            self.windows.forget(start.id, start.attempt);
+            self.show(row);
+            self.windows.reread(row);
+            self.check();
+            return None;
         }
         self.give_up(start.id, start.attempt);
         None

@@ -1,4 +1,5 @@
-//! What a worker reads of its shards: where its feed begins, what arrived since, which queues there are, what comes next.
+//! What a worker reads of its shards: where its feed begins, what arrived since, which queues there are and which of them are
+//! paused, what comes next.
 //!
 //! The reads run one after the other, between the events of the loop, so no outcome becomes known while one is under way:
 //! what a read shows of a message that is finished meanwhile is still known as in flight when it is passed on.
@@ -9,9 +10,10 @@ use posthaste_core::ids::Shard;
 use posthaste_core::time::Timestamp;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
+use posthaste_store::queue_state;
 use posthaste_store::reading::{self, Facts, Snapshot};
 
-use super::{Event, POLL, Report, Step, Worker};
+use super::{Event, POLL, POLL_PAUSES, Report, Step, Worker};
 use crate::clock::DatabaseClock;
 
 /// Queues that one step of discovery reads, a shard.
@@ -36,7 +38,7 @@ impl Worker {
         for shard in self.owned.keys() {
             self.windows.take(*shard);
         }
-        Ok(())
+        self.pauses(reader).await
     }
 
     /// Reads the changes since the last read. False: another server answered, and the process was told.
@@ -55,6 +57,16 @@ impl Worker {
         *feed = Feed { snapshot, postmaster_start, clock: DatabaseClock::set(clock) };
         self.poll_at = Instant::now() + POLL;
         Ok(true)
+    }
+
+    /// Reads which queues are paused. Pauses are seen in order, those that a read of payloads shows as well: both are read by
+    /// this connection, one after the other.
+    pub(super) async fn pauses(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
+        // Counted from here: what is paused while the answer is on its way is read next time.
+        self.pauses_at = Instant::now() + POLL_PAUSES;
+        let paused = queue_state::paused(reader).await?;
+        self.windows.set_paused(&paused.into_iter().collect());
+        Ok(())
     }
 
     pub(super) async fn reread(&mut self, reader: &mut Connection) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::time::Instant;
 use posthaste_core::ids::MessageId;
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, Verdict};
-use posthaste_core::window::Start;
+use posthaste_core::window::{Row, Start};
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::outcome::Outcome;
@@ -59,8 +59,13 @@ impl Worker {
                 }
                 Read::Postponed(row) => {
                     missing.remove(&row.id);
-                    self.windows.forget(row.id, row.attempt);
-                    self.windows.reread(row);
+                    self.take_back(row);
+                }
+                Read::Paused(row) => {
+                    missing.remove(&row.id);
+                    // Before the row is back: it would start again at once.
+                    self.windows.pause(row.queue);
+                    self.take_back(row);
                 }
             }
         }
@@ -70,6 +75,12 @@ impl Worker {
         // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
         // without end.
         Ok(step)
+    }
+
+    /// It has just been read and is still to be sent.
+    fn take_back(&mut self, row: Row) {
+        self.windows.forget(row.id, row.attempt);
+        self.windows.reread(row);
     }
 
     fn put_back(&mut self, starts: &[Start]) {

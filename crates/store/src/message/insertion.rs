@@ -1,5 +1,7 @@
 //! Inserting messages, many by one statement.
 
+use std::time::Duration;
+
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -12,56 +14,121 @@ use crate::error::StoreError;
 use crate::reading::{from_postgres, to_postgres};
 use crate::statement::statement;
 
-/// A message to be stored. The caller has validated every field but the queue's existence.
+/// A message to be stored. The caller has validated every field but the queue's existence, and whether it expires only
+/// after it is due, which the database's clock decides.
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewMessage {
     pub queue_id: QueueId,
     pub body: Option<Body>,
     /// A JSON object of header names to values.
     pub headers: Option<Value>,
-    /// When it is due; `None`: now, by the database's clock.
+    /// When it is due; `None`: `delay` from now, by the database's clock.
     pub at: Option<Timestamp>,
+    /// `None`: none. Does not count where there is an `at`.
+    pub delay: Option<Duration>,
+    /// From then on it is not sent any more.
+    pub expires_at: Option<Timestamp>,
+    pub idempotency: Option<IdempotencyKey>,
+}
+
+impl NewMessage {
+    /// A message without anything, due now.
+    #[must_use]
+    pub fn to(queue_id: QueueId) -> NewMessage {
+        NewMessage { queue_id, body: None, headers: None, at: None, delay: None, expires_at: None, idempotency: None }
+    }
+}
+
+/// What makes a message be stored once, however often it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey {
+    /// The client's, 1 to 255 characters; each queue has keys of its own.
+    pub key: String,
+    /// A hash of everything that was asked, which tells a repetition from another request that uses the same key.
+    pub fingerprint: [u8; 32],
 }
 
 /// A message that is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Accepted {
     pub id: MessageId,
-    pub shard: Shard,
+    /// Whose owner delivers it; `None` for one that was stored by an earlier request.
+    pub shard: Option<Shard>,
     pub created_at: Timestamp,
     pub scheduled_at: Timestamp,
 }
 
-/// Messages that are stored together, by one statement.
-#[derive(Debug, Clone)]
-pub struct Batch {
-    columns: Insert,
-    bytes: usize,
+/// What became of a message that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Stored(Accepted),
+    /// Its key's first message was stored before, for the same request.
+    Replayed(Accepted),
+    /// Its key's first message was stored before, for another request.
+    Conflict,
+    UnknownQueue,
+    /// It would expire before it is due.
+    Expired,
+    /// The database does not take a value of it.
+    Refused,
 }
 
-impl Default for Batch {
-    fn default() -> Batch {
-        Batch {
-            columns: Insert { queues: vec![], bodies: vec![], binaries: vec![], headers: vec![], times: vec![] },
-            bytes: 0,
+impl Verdict {
+    /// Whether the message is stored, now or before.
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        match self {
+            Verdict::Stored(_) | Verdict::Replayed(_) => true,
+            Verdict::Conflict | Verdict::UnknownQueue | Verdict::Expired | Verdict::Refused => false,
         }
     }
 }
 
+/// Messages that are stored together, by one statement: all with an idempotency key, or all without.
+#[derive(Debug, Clone, Default)]
+pub struct Batch {
+    pub(super) columns: Columns,
+    bytes: usize,
+}
+
+/// The messages of a batch, as the statements take them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Columns {
+    pub queues: Vec<i64>,
+    pub bodies: Vec<Option<String>>,
+    pub binaries: Vec<Option<Vec<u8>>>,
+    pub headers: Vec<Option<Value>>,
+    pub times: Vec<Option<PgTimestamp>>,
+    /// In microseconds.
+    pub delays: Vec<Option<i64>>,
+    pub expiries: Vec<Option<PgTimestamp>>,
+    /// Empty in a batch without keys, as are the fingerprints.
+    pub keys: Vec<String>,
+    pub fingerprints: Vec<Vec<u8>>,
+}
+
 impl Batch {
+    /// Takes a message in; whether it has a key must be as with those before it.
     pub fn push(&mut self, message: NewMessage) {
-        let NewMessage { queue_id, body, headers, at } = message;
+        let NewMessage { queue_id, body, headers, at, delay, expires_at, idempotency } = message;
         self.bytes += body.as_ref().map_or(0, Body::len);
         let (text, binary) = match body {
             None => (None, None),
             Some(Body::Text(text)) => (Some(text), None),
             Some(Body::Binary(bytes)) => (None, Some(bytes)),
         };
-        self.columns.queues.push(queue_id.0);
-        self.columns.bodies.push(text);
-        self.columns.binaries.push(binary);
-        self.columns.headers.push(headers);
-        self.columns.times.push(at.map(to_postgres));
+        let columns = &mut self.columns;
+        columns.queues.push(queue_id.0);
+        columns.bodies.push(text);
+        columns.binaries.push(binary);
+        columns.headers.push(headers);
+        columns.times.push(at.map(to_postgres));
+        columns.delays.push(delay.map(|delay| i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)));
+        columns.expiries.push(expires_at.map(to_postgres));
+        if let Some(IdempotencyKey { key, fingerprint }) = idempotency {
+            columns.keys.push(key);
+            columns.fingerprints.push(fingerprint.to_vec());
+        }
     }
 
     /// How many messages it holds.
@@ -75,6 +142,12 @@ impl Batch {
         self.columns.queues.is_empty()
     }
 
+    /// Whether its messages have idempotency keys.
+    #[must_use]
+    pub fn is_keyed(&self) -> bool {
+        !self.columns.keys.is_empty()
+    }
+
     /// The bytes of all bodies.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -84,12 +157,18 @@ impl Batch {
     /// Takes the messages from index `at` on out of it.
     #[must_use]
     pub fn split_off(&mut self, at: usize) -> Batch {
-        let columns = Insert {
-            queues: self.columns.queues.split_off(at),
-            bodies: self.columns.bodies.split_off(at),
-            binaries: self.columns.binaries.split_off(at),
-            headers: self.columns.headers.split_off(at),
-            times: self.columns.times.split_off(at),
+        let all = &mut self.columns;
+        let of_keys = if all.keys.is_empty() { 0 } else { at };
+        let columns = Columns {
+            queues: all.queues.split_off(at),
+            bodies: all.bodies.split_off(at),
+            binaries: all.binaries.split_off(at),
+            headers: all.headers.split_off(at),
+            times: all.times.split_off(at),
+            delays: all.delays.split_off(at),
+            expiries: all.expiries.split_off(at),
+            keys: all.keys.split_off(of_keys),
+            fingerprints: all.fingerprints.split_off(of_keys),
         };
         let texts = columns.bodies.iter().flatten().map(String::len);
         let binaries = columns.binaries.iter().flatten().map(Vec::len);
@@ -100,68 +179,97 @@ impl Batch {
 
     /// The messages, in the order in which they came.
     pub fn into_messages(self) -> impl Iterator<Item = NewMessage> {
-        let Insert { queues, bodies, binaries, headers, times } = self.columns;
-        let rows = queues.into_iter().zip(bodies).zip(binaries).zip(headers).zip(times);
-        rows.map(|((((queue, text), binary), headers), at)| NewMessage {
+        let Columns { queues, bodies, binaries, headers, times, delays, expiries, keys, fingerprints } = self.columns;
+        let rows = queues.into_iter().zip(bodies).zip(binaries).zip(headers).zip(times).zip(delays).zip(expiries);
+        let mut keys = keys.into_iter().zip(fingerprints);
+        rows.map(move |((((((queue, text), binary), headers), at), delay), expires_at)| NewMessage {
             queue_id: QueueId(queue),
             body: body(text, binary),
             headers,
             at: at.map(from_postgres),
+            delay: delay.map(|micros| Duration::from_micros(micros.unsigned_abs())),
+            expires_at: expires_at.map(from_postgres),
+            idempotency: keys
+                .next()
+                .and_then(|(key, fingerprint)| Some(IdempotencyKey { key, fingerprint: fingerprint.try_into().ok()? })),
         })
     }
 }
 
-/// Stores a batch. For each message in turn: what it became, or `None` where its queue does not exist; the others are
-/// stored all the same.
+/// Stores a batch of messages without keys. For each in turn: what it became; those that can be stored are, whatever
+/// the others are.
 ///
 /// # Errors
 /// As any statement; then no message is stored, or, after [`StoreError::Unavailable`], perhaps all.
-/// [`StoreError::MissingPartition`] asks for `partition::ensure`.
-pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<Option<Accepted>>, StoreError> {
-    type Row = (i64, i64, i32, PgTimestamp, PgTimestamp);
-    let rows: Vec<Row> = (&batch.columns).load(conn).await?;
-    let mut accepted = vec![None; batch.len()];
+/// [`StoreError::MissingPartition`] asks for `partition::ensure_partitions`.
+pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<Verdict>, StoreError> {
+    type Row = (i64, Option<i64>, Option<i32>, PgTimestamp, PgTimestamp);
+    let Columns { queues, bodies, binaries, headers, times, delays, expiries, .. } = &batch.columns;
+    let rows: Vec<Row> = Insert { queues, bodies, binaries, headers, times, delays, expiries }.load(conn).await?;
+    let mut verdicts = vec![Verdict::UnknownQueue; batch.len()];
     for (ordinal, id, shard, created_at, scheduled_at) in rows {
-        let place = usize::try_from(ordinal - 1).ok().and_then(|index| accepted.get_mut(index));
-        let place = place.ok_or_else(|| StoreError::Other(format!("the insert returned ordinal {ordinal}")))?;
-        *place = Some(Accepted {
-            id: MessageId(id),
-            shard: Shard(shard),
-            created_at: from_postgres(created_at),
-            scheduled_at: from_postgres(scheduled_at),
-        });
+        *place(&mut verdicts, ordinal)? = match id {
+            None => Verdict::Expired,
+            Some(id) => Verdict::Stored(accepted(id, shard, created_at, scheduled_at)),
+        };
     }
-    Ok(accepted)
+    Ok(verdicts)
+}
+
+pub(super) fn accepted(id: i64, shard: Option<i32>, created_at: PgTimestamp, scheduled_at: PgTimestamp) -> Accepted {
+    Accepted {
+        id: MessageId(id),
+        shard: shard.map(Shard),
+        created_at: from_postgres(created_at),
+        scheduled_at: from_postgres(scheduled_at),
+    }
+}
+
+/// The place of an ordinal, which counts from 1.
+pub(super) fn place<T>(places: &mut [T], ordinal: i64) -> Result<&mut T, StoreError> {
+    let place = usize::try_from(ordinal - 1).ok().and_then(|index| places.get_mut(index));
+    place.ok_or_else(|| StoreError::Other(format!("the insert returned ordinal {ordinal}")))
 }
 
 statement! {
-    /// One row per message whose queue exists. The queue's look-up is a scalar subquery on its primary key, so that no
-    /// plan reads the table; ids are drawn in the order of the batch.
-    struct Insert {
-        queues: Vec<i64> => Array<BigInt>,
-        bodies: Vec<Option<String>> => Array<Nullable<Text>>,
-        binaries: Vec<Option<Vec<u8>>> => Array<Nullable<Binary>>,
-        headers: Vec<Option<Value>> => Array<Nullable<Jsonb>>,
-        times: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+    /// One row per message whose queue exists, without an id where it would expire before it is due. The queue's look-up
+    /// is a scalar subquery on its primary key, so that no plan reads the table; ids are drawn in the order of the batch.
+    /// Bodies and headers join last: each step that they pass through is a copy of them.
+    struct Insert<'a> {
+        queues: &'a [i64] => Array<BigInt>,
+        bodies: &'a [Option<String>] => Array<Nullable<Text>>,
+        binaries: &'a [Option<Vec<u8>>] => Array<Nullable<Binary>>,
+        headers: &'a [Option<Value>] => Array<Nullable<Jsonb>>,
+        times: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
+        delays: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        expiries: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
     }
-    row (BigInt, BigInt, Integer, Timestamptz, Timestamptz)
-    "WITH input AS MATERIALIZED (
-         SELECT i.ord, i.queue_id, i.body, i.body_binary, i.headers, coalesce(i.at, now()) AS scheduled_at,
+    row (BigInt, Nullable<BigInt>, Nullable<Integer>, Timestamptz, Timestamptz)
+    "WITH asked AS MATERIALIZED (
+         SELECT i.ord, i.queue_id, i.expires_at,
+                coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at,
                 (SELECT q.spread FROM posthaste.queues q WHERE q.id = i.queue_id) AS spread
-         FROM unnest({queues}, {bodies}, {binaries}, {headers}, {times})
-              WITH ORDINALITY AS i(queue_id, body, body_binary, headers, at, ord)
+         FROM unnest({queues}, {times}, {delays}, {expiries})
+              WITH ORDINALITY AS i(queue_id, at, delay, expires_at, ord)
      ), known AS MATERIALIZED (
-         SELECT i.*, nextval('posthaste.message_ids') AS id FROM input i WHERE i.spread IS NOT NULL
+         SELECT a.*, coalesce(a.expires_at <= greatest(a.scheduled_at, now()), false) AS expired
+         FROM asked a WHERE a.spread IS NOT NULL
+     ), numbered AS MATERIALIZED (
+         SELECT k.*, nextval('posthaste.message_ids') AS id FROM known k WHERE NOT k.expired
      ), placed AS MATERIALIZED (
-         SELECT k.*, posthaste.shard_of(k.queue_id, k.id, NULL, k.spread) AS shard FROM known k
+         SELECT n.*, posthaste.shard_of(n.queue_id, n.id, NULL, n.spread) AS shard FROM numbered n
      ), message AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at)
-         SELECT id, queue_id, body, body_binary, headers, scheduled_at FROM placed
+         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at)
+         SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at
+         FROM placed p
+         JOIN unnest({bodies}, {binaries}, {headers}) WITH ORDINALITY AS b(body, body_binary, headers, ord) USING (ord)
      ), pending AS (
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
          SELECT id, queue_id, shard, scheduled_at FROM placed
      )
-     SELECT ord, id, shard, now(), scheduled_at FROM placed"
+     SELECT ord, id, shard, now(), scheduled_at FROM placed
+     UNION ALL
+     SELECT ord, NULL, NULL, now(), scheduled_at FROM known WHERE expired"
 }
 
 #[cfg(test)]
@@ -169,7 +277,7 @@ mod tests {
     use super::*;
 
     fn message(queue: i64, body: &str) -> NewMessage {
-        NewMessage { queue_id: QueueId(queue), body: Some(Body::Text(body.to_owned())), headers: None, at: None }
+        NewMessage { body: Some(Body::Text(body.to_owned())), ..NewMessage::to(QueueId(queue)) }
     }
 
     #[test]
@@ -190,12 +298,21 @@ mod tests {
     #[test]
     fn a_batch_gives_its_messages_back() {
         let messages = [
-            message(1, "a"),
-            NewMessage { body: Some(Body::Binary(vec![0])), ..message(2, "") },
-            NewMessage { body: None, ..message(3, "") },
+            NewMessage { delay: Some(Duration::from_micros(7)), ..message(1, "a") },
+            NewMessage { body: Some(Body::Binary(vec![0])), expires_at: Some(Timestamp(5)), ..message(2, "") },
+            NewMessage { body: None, at: Some(Timestamp(-1)), ..message(3, "") },
         ];
         let mut batch = Batch::default();
         messages.iter().cloned().for_each(|message| batch.push(message));
+        assert!(!batch.is_keyed());
         assert_eq!(batch.into_messages().collect::<Vec<_>>(), messages);
+
+        let keyed = |n: u8| IdempotencyKey { key: n.to_string(), fingerprint: [n; 32] };
+        let messages = [1, 2, 3].map(|n| NewMessage { idempotency: Some(keyed(n)), ..message(1, "a") });
+        let mut batch = Batch::default();
+        messages.iter().cloned().for_each(|message| batch.push(message));
+        let rest = batch.split_off(2);
+        assert!(batch.is_keyed() && rest.is_keyed());
+        assert_eq!(batch.into_messages().chain(rest.into_messages()).collect::<Vec<_>>(), messages);
     }
 }

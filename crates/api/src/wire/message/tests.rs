@@ -18,18 +18,21 @@ fn with_progress(progress: Progress) -> Message {
         headers: None,
         scheduled_at: Timestamp(1_000_000),
         cron_id: Some(CronId(3)),
+        expires_at: None,
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
+        expires_at: None,
         progress,
     }
 }
 
 #[test]
 fn the_least_that_is_needed() {
-    let expected = NewMessage { queue_id: QueueId(7), body: None, headers: None, at: None };
+    let expected = NewMessage::to(QueueId(7));
     for json in [
         r#"{"queueId":7}"#,
         r#"{"queueId":"7","when":null,"body":null,"headers":null}"#,
+        r#"{"queueId":7,"delay":null,"expiresAt":null,"bodyBase64":null,"idempotencyKey":null,"status":"pending"}"#,
         r#"{"queueId":7,"when":"","id":null,"sentAt":null,"failed":false,"retries":0,"cronId":null,"createdAt":1,"updatedAt":2}"#,
     ] {
         assert_eq!(read(json).as_ref(), Ok(&expected), "{json}");
@@ -60,9 +63,14 @@ fn what_is_wrong_is_named() {
     assert_eq!(problem("{}"), "body must have required property 'queueId'");
     assert_eq!(problem(r#"{"queueId":null}"#), "body/queueId must be integer");
     assert_eq!(problem(r#"{"queueId":7,"boody":"x"}"#), "body has no property 'boody'");
-    for (field, value) in
-        [("id", "1"), ("sentAt", "\"2026-01-01\""), ("failed", "true"), ("retries", "1"), ("cronId", "1")]
-    {
+    for (field, value) in [
+        ("id", "1"),
+        ("sentAt", "\"2026-01-01\""),
+        ("failed", "true"),
+        ("retries", "1"),
+        ("cronId", "1"),
+        ("status", "\"failed\""),
+    ] {
         assert_eq!(read(&format!(r#"{{"queueId":7,"{field}":{value}}}"#)).unwrap_err(), ApiError::ReadOnlyField(field),);
     }
 }
@@ -95,22 +103,74 @@ fn keys_come_in_the_order_of_the_original() {
     let message = with_progress(Progress::Ended { ending: Ending::Delivered, number: 1, at: Timestamp(2_000_000) });
     assert_eq!(
         serde_json::to_string(&MessageView::from(&message)).unwrap(),
-        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"hi","failed":false,"headers":null,"sentAt":"1970-01-01T00:00:02.000Z","retries":0,"cronId":"3","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z"}"#
+        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"hi","failed":false,"headers":null,"sentAt":"1970-01-01T00:00:02.000Z","retries":0,"cronId":"3","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z","status":"delivered","expiresAt":null,"bodyBase64":null}"#
     );
 }
 
 #[test]
 fn a_new_message_is_answered_as_it_came() {
     let message = NewMessage {
-        queue_id: QueueId(2),
         body: Some(Body::Binary(b"a\0b".to_vec())),
         headers: Some(serde_json::json!({"x": 1})),
-        at: None,
+        expires_at: Some(Timestamp(9_000_000)),
+        ..NewMessage::to(QueueId(2))
     };
     let at = Timestamp(1_000_000);
-    let accepted = Accepted { id: MessageId(1), shard: Shard(0), created_at: at, scheduled_at: at };
+    let accepted = Accepted { id: MessageId(1), shard: Some(Shard(0)), created_at: at, scheduled_at: at };
     assert_eq!(
         serde_json::to_string(&MessageView::accepted(&message, &accepted)).unwrap(),
-        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"a\u0000b","failed":false,"headers":{"x":1},"sentAt":null,"retries":0,"cronId":null,"createdAt":"1970-01-01T00:00:01.000Z","updatedAt":"1970-01-01T00:00:01.000Z"}"#
+        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"a\u0000b","failed":false,"headers":{"x":1},"sentAt":null,"retries":0,"cronId":null,"createdAt":"1970-01-01T00:00:01.000Z","updatedAt":"1970-01-01T00:00:01.000Z","status":"pending","expiresAt":"1970-01-01T00:00:09.000Z","bodyBase64":null}"#
     );
+}
+
+#[test]
+fn a_binary_body_is_stored_as_text_where_it_is_text() {
+    let body = |base64: &str| read(&format!(r#"{{"queueId":7,"bodyBase64":"{base64}"}}"#)).unwrap().body;
+    assert_eq!(body("AP+A"), Some(Body::Binary(vec![0, 0xff, 0x80])));
+    assert_eq!(body("aGk="), Some(Body::Text("hi".to_owned())));
+    assert_eq!(body("aAA="), Some(Body::Binary(b"h\0".to_vec())));
+    assert_eq!(body(""), Some(Body::Text(String::new())));
+}
+
+#[test]
+fn a_body_is_shown_as_text_or_in_base64() {
+    for (body, shown, base64) in [
+        (Body::Text("hi".to_owned()), Some("hi"), None),
+        (Body::Binary(b"h\0".to_vec()), Some("h\0"), None),
+        (Body::Binary(vec![0, 0xff]), None, Some("AP8=")),
+    ] {
+        let message = Message { body: Some(body), ..with_progress(Progress::Forgotten) };
+        let view = MessageView::from(&message);
+        assert_eq!((view.body.as_deref(), view.body_base64.as_deref()), (shown, base64));
+        assert_eq!(view.status, "unknown");
+    }
+}
+
+#[test]
+fn fields_that_contradict_each_other() {
+    for (fields, problem) in [
+        (r#""body":"a","bodyBase64":"YQ==""#, "body/bodyBase64: cannot be given together with body"),
+        (r#""body":{},"bodyBase64":"""#, "body/bodyBase64: cannot be given together with body"),
+        (r#""when":"2099-01-01","delay":0"#, "body/delay: cannot be given together with when"),
+        (r#""when":"2099-01-01","expiresAt":"2099-01-01""#, EXPIRES),
+        (r#""when":"2099-01-01","expiresAt":"2098-12-31""#, EXPIRES),
+    ] {
+        assert_eq!(read(&format!(r#"{{"queueId":7,{fields}}}"#)).unwrap_err().to_string(), problem, "{fields}");
+    }
+    assert!(read(r#"{"queueId":7,"when":"2099-01-01","expiresAt":"2099-01-01T00:00:01Z"}"#).is_ok());
+    assert!(read(r#"{"queueId":7,"delay":5,"expiresAt":"2001-01-01"}"#).is_ok(), "the database decides");
+}
+
+const EXPIRES: &str = "body/expiresAt: must be later than the time at which the message is due, and than now";
+
+#[test]
+fn a_key_comes_with_the_fingerprint_of_the_rest() {
+    let key = |json: &str| read(json).unwrap().idempotency.unwrap();
+    let first = key(r#"{"queueId":7,"body":{"a":1},"idempotencyKey":"k"}"#);
+    assert_eq!(first.key, "k");
+    assert_eq!(first, key(r#"{ "idempotencyKey": "k", "body": "{\"a\":1}", "queueId": "7", "when": "" }"#));
+    assert_ne!(first, key(r#"{"queueId":7,"body":{"a":2},"idempotencyKey":"k"}"#));
+    for json in ["1", "\"\"", r#""\n""#, "{}"] {
+        assert!(read(&format!(r#"{{"queueId":7,"idempotencyKey":{json}}}"#)).is_err(), "{json}");
+    }
 }

@@ -1,0 +1,139 @@
+//! Crons.
+
+use futures_util::FutureExt;
+use posthaste_core::entity::CronField;
+use posthaste_core::filter::{Filter, Value};
+use posthaste_core::ids::{CronId, QueueId};
+use posthaste_core::listing::Listing;
+use posthaste_core::schedule::Schedule;
+use posthaste_core::time::Timestamp;
+use posthaste_store::changing::Changed;
+use posthaste_store::cron::{self, Cron, NewCron};
+use posthaste_store::error::StoreError;
+use posthaste_store::partition::ensure_partitions;
+
+use super::{Deletion, Resource, Stored};
+use crate::app::App;
+use crate::error::ApiError;
+use crate::wire::cron::{CronPatch, new_output, output};
+use crate::wire::fields::Fields;
+use crate::wire::output::Output;
+use crate::wire::value::invalid;
+
+/// The crons.
+#[derive(Debug, Clone, Copy)]
+pub struct Crons;
+
+impl Resource for Crons {
+    type Field = CronField;
+    type Row = Cron;
+    type New = NewCron;
+    type Patch = CronPatch;
+
+    const ID: CronField = CronField::Id;
+
+    fn output(row: &Cron, field: CronField) -> Output<'_> {
+        output(row, field)
+    }
+
+    fn id(row: &Cron) -> i64 {
+        row.id.0
+    }
+
+    fn read_new(_: &App, fields: Fields<'_>) -> Result<NewCron, ApiError> {
+        CronPatch::read_whole(fields)?.create()
+    }
+
+    fn new_value(new: &NewCron, field: CronField) -> Option<Value> {
+        new_output(new, field).value()
+    }
+
+    fn read_patch(fields: Fields<'_>, whole: bool) -> Result<CronPatch, ApiError> {
+        if whole { CronPatch::read_whole(fields) } else { CronPatch::read(fields) }
+    }
+
+    async fn find(app: &App, listing: Listing<CronField>) -> Result<Vec<Cron>, ApiError> {
+        app.database.read(move |conn| async move { cron::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn count(app: &App, filter: Filter<CronField>) -> Result<i64, ApiError> {
+        app.database.read(move |conn| async move { cron::count(conn, &filter).await }.boxed()).await
+    }
+
+    async fn create(app: &App, new: NewCron) -> Result<Stored<Cron>, ApiError> {
+        let row = Self::create_all(app, vec![new]).await?.pop().ok_or(ApiError::Internal)?;
+        Ok(Stored { row, replayed: false })
+    }
+
+    async fn create_all(app: &App, new: Vec<NewCron>) -> Result<Vec<Cron>, ApiError> {
+        let named = new.iter().map(|cron| cron.queue_id).next();
+        let stored = app
+            .database
+            .write(move |conn| {
+                async move {
+                    match cron::insert_all(conn, &new, &next_tick).await {
+                        Err(StoreError::MissingPartition) => {
+                            ensure_partitions(conn).await?;
+                            cron::insert_all(conn, &new, &next_tick).await
+                        }
+                        result => result,
+                    }
+                }
+                .boxed()
+            })
+            .await?;
+        done(app, stored, named)
+    }
+
+    async fn change(
+        app: &App,
+        ids: Vec<i64>,
+        patch: CronPatch,
+        bounds: Filter<CronField>,
+    ) -> Result<Vec<Cron>, ApiError> {
+        let named = patch.queue();
+        let ids: Vec<CronId> = ids.into_iter().map(CronId).collect();
+        let plan = move |cron: &Cron| Self::within(&bounds, cron, || patch.apply(cron));
+        let stored = app
+            .database
+            .write(move |conn| {
+                async move {
+                    match cron::change(conn, &ids, &plan, &next_tick).await {
+                        Err(StoreError::MissingPartition) => {
+                            ensure_partitions(conn).await?;
+                            cron::change(conn, &ids, &plan, &next_tick).await
+                        }
+                        result => result,
+                    }
+                }
+                .boxed()
+            })
+            .await?;
+        done(app, stored, named)
+    }
+
+    async fn delete(app: &App, ids: Vec<i64>, _: Deletion) -> Result<Vec<Cron>, ApiError> {
+        let ids: Vec<CronId> = ids.into_iter().map(CronId).collect();
+        let deleted = app.database.write(move |conn| async move { cron::delete_all(conn, &ids).await }.boxed()).await?;
+        app.waker.pending(deleted.iter().filter_map(|deleted| deleted.shard));
+        app.waker.crons();
+        Ok(deleted.into_iter().map(|deleted| deleted.cron).collect())
+    }
+}
+
+fn done(app: &App, changed: Changed<cron::Stored, ApiError>, named: Option<QueueId>) -> Result<Vec<Cron>, ApiError> {
+    match changed {
+        Changed::Done((rows, shards)) => {
+            app.waker.pending(shards);
+            app.waker.crons();
+            Ok(rows)
+        }
+        Changed::Refused(error) => Err(error),
+        Changed::UnknownQueue => Err(ApiError::UnknownQueue { field: "queueId", id: named.map_or(0, |queue| queue.0) }),
+    }
+}
+
+fn next_tick(schedule: &str, time_zone: &str, after: Timestamp) -> Result<Timestamp, ApiError> {
+    let schedule = Schedule::parse(schedule, time_zone).map_err(|problem| invalid("schedule", problem))?;
+    schedule.next_after(after).ok_or_else(|| invalid("schedule", "the schedule never fires again"))
+}

@@ -1,0 +1,224 @@
+//! Queues.
+
+use futures_util::FutureExt;
+use posthaste_core::entity::{Entity, QueueField};
+use posthaste_core::filter::{Filter, Value};
+use posthaste_core::ids::QueueId;
+use posthaste_core::listing::Listing;
+use posthaste_store::changing::Changed;
+use posthaste_store::count::{self, Backlog, Totals};
+use posthaste_store::queue::{self, Deleted, NewQueue, Queue};
+use posthaste_store::queue_state;
+
+use super::{Deletion, Resource, Stored};
+use crate::app::App;
+use crate::auth::{Caller, Grant, Operation};
+use crate::error::ApiError;
+use crate::wire::fields::Fields;
+use crate::wire::output::Output;
+use crate::wire::queue::{QueuePatch, new_output, output};
+use crate::wire::value::invalid;
+
+/// The queues.
+#[derive(Debug, Clone, Copy)]
+pub struct Queues;
+
+impl Resource for Queues {
+    type Field = QueueField;
+    type Row = Queue;
+    type New = NewQueue;
+    type Patch = QueuePatch;
+
+    const ID: QueueField = QueueField::Id;
+
+    fn output(row: &Queue, field: QueueField) -> Output<'_> {
+        output(row, field)
+    }
+
+    fn id(row: &Queue) -> i64 {
+        row.id.0
+    }
+
+    fn read_new(_: &App, fields: Fields<'_>) -> Result<NewQueue, ApiError> {
+        QueuePatch::read_whole(fields)?.create()
+    }
+
+    fn new_value(new: &NewQueue, field: QueueField) -> Option<Value> {
+        new_output(new, field).value()
+    }
+
+    fn read_patch(fields: Fields<'_>, whole: bool) -> Result<QueuePatch, ApiError> {
+        if whole { QueuePatch::read_whole(fields) } else { QueuePatch::read(fields) }
+    }
+
+    async fn check_new(app: &App, grant: &Grant<QueueField>, new: &NewQueue) -> Result<(), ApiError> {
+        check_dead_letter_queue(app, grant, new.dead_letter_queue_id).await
+    }
+
+    async fn check_patch(app: &App, grant: &Grant<QueueField>, patch: &QueuePatch) -> Result<(), ApiError> {
+        check_dead_letter_queue(app, grant, patch.dead_letter_queue()).await
+    }
+
+    async fn find(app: &App, listing: Listing<QueueField>) -> Result<Vec<Queue>, ApiError> {
+        app.database.read(move |conn| async move { queue::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn count(app: &App, filter: Filter<QueueField>) -> Result<i64, ApiError> {
+        app.database.read(move |conn| async move { queue::count(conn, &filter).await }.boxed()).await
+    }
+
+    async fn create(app: &App, new: NewQueue) -> Result<Stored<Queue>, ApiError> {
+        let row = Self::create_all(app, vec![new]).await?.pop().ok_or(ApiError::Internal)?;
+        Ok(Stored { row, replayed: false })
+    }
+
+    async fn create_all(app: &App, new: Vec<NewQueue>) -> Result<Vec<Queue>, ApiError> {
+        let named = new.iter().filter_map(|queue| queue.dead_letter_queue_id).next();
+        match app.database.write(move |conn| async move { queue::insert_all(conn, &new).await }.boxed()).await? {
+            Changed::Done(rows) => Ok(rows),
+            Changed::Refused(never) => match never {},
+            Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
+        }
+    }
+
+    async fn change(
+        app: &App,
+        ids: Vec<i64>,
+        patch: QueuePatch,
+        bounds: Filter<QueueField>,
+    ) -> Result<Vec<Queue>, ApiError> {
+        let named = patch.dead_letter_queue();
+        let plan = move |queue: &Queue| {
+            let planned = Self::within(&bounds, queue, || patch.apply(queue))?;
+            if planned.dead_letter_queue_id == Some(planned.id) {
+                return Err(invalid("deadLetterQueueId", "a queue cannot be its own dead letter queue"));
+            }
+            Ok(planned)
+        };
+        let ids: Vec<QueueId> = ids.into_iter().map(QueueId).collect();
+        match app.database.write(move |conn| async move { queue::change(conn, &ids, &plan).await }.boxed()).await? {
+            Changed::Done(rows) => Ok(rows),
+            Changed::Refused(error) => Err(error),
+            Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
+        }
+    }
+
+    async fn delete(app: &App, ids: Vec<i64>, deletion: Deletion) -> Result<Vec<Queue>, ApiError> {
+        let ids: Vec<QueueId> = ids.into_iter().map(QueueId).collect();
+        let how = match deletion {
+            Deletion::IfUnused => queue::Deletion::IfUnused,
+            Deletion::Force => queue::Deletion::Force,
+        };
+        let deleted = app.database.write(move |conn| async move { queue::delete_all(conn, &ids, how).await }.boxed());
+        match deleted.await? {
+            Deleted::InUse => Err(ApiError::InUse),
+            Deleted::Deleted(rows) => {
+                if deletion == Deletion::Force {
+                    for queue in &rows {
+                        cancel(app, queue.id).await;
+                    }
+                }
+                Ok(rows)
+            }
+        }
+    }
+}
+
+/// The queue is gone whatever becomes of this: what stays pending is dropped when it is due.
+async fn cancel(app: &App, id: QueueId) {
+    if let Ok(shards) = app.database.write(move |conn| queue::cancel_messages(conn, id).boxed()).await {
+        app.waker.pending(shards);
+    }
+    app.waker.crons();
+}
+
+fn unknown_dead_letter_queue(id: Option<QueueId>) -> ApiError {
+    ApiError::UnknownQueue { field: "deadLetterQueueId", id: id.map_or(0, |id| id.0) }
+}
+
+/// Who may only touch some queues must not send what fails to one of the others.
+async fn check_dead_letter_queue(app: &App, grant: &Grant<QueueField>, id: Option<QueueId>) -> Result<(), ApiError> {
+    let Some(id) = id.filter(|_| !grant.filter.is_empty()) else { return Ok(()) };
+    let theirs = Filter::equal(QueueField::Id, Value::Number(id.0)).intersect(grant.filter.clone());
+    match Queues::find(app, Listing::first(1, theirs)).await?.is_empty() {
+        true => Err(unknown_dead_letter_queue(Some(id))),
+        false => Ok(()),
+    }
+}
+
+/// Stops or resumes the delivery of a queue's messages; answers the queue, `None` where there is none that the caller may
+/// change. Doing it twice is doing it once.
+///
+/// # Errors
+/// What the caller may not do; as any statement.
+pub async fn set_paused(
+    app: &App,
+    caller: &Caller,
+    id: i64,
+    pause: Option<Option<String>>,
+) -> Result<Option<Queue>, ApiError> {
+    let grant = caller.grant::<QueueField>(Operation::Save)?;
+    let field = if pause.is_some() { QueueField::PausedReason } else { QueueField::PausedAt };
+    grant.check_fields([QueueField::PausedAt, field])?;
+    let theirs = Filter::equal(QueueField::Id, Value::Number(id)).intersect(grant.filter);
+    if Queues::find(app, Listing::first(1, theirs.clone())).await?.is_empty() {
+        return Ok(None);
+    }
+    let action = if pause.is_some() { "pause" } else { "resume" };
+    let done = app.database.write(move |conn| {
+        async move {
+            match pause {
+                Some(reason) => queue_state::set_paused(conn, QueueId(id), reason.as_deref()).await,
+                None => queue_state::resume(conn, QueueId(id)).await,
+            }
+        }
+        .boxed()
+    });
+    if !done.await? {
+        return Ok(None);
+    }
+    app.waker.queues();
+    app.audit(caller, Entity::Queue, action, &[id], None).await;
+    Ok(Queues::find(app, Listing::first(1, theirs)).await?.pop())
+}
+
+/// How many messages wait, and how many attempts have ended how.
+#[derive(Debug, Clone)]
+pub struct Stats {
+    pub backlog: Backlog,
+    pub totals: Totals,
+}
+
+/// The statistics of a queue; `None` where there is none that the caller may see.
+///
+/// # Errors
+/// What the caller may not do; as any statement.
+pub async fn stats(app: &App, caller: &Caller, id: i64) -> Result<Option<Stats>, ApiError> {
+    match super::get::<Queues>(app, caller, id, &[QueueField::Id]).await? {
+        Some(_) => read_stats(app, Some(QueueId(id))).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The statistics of all queues together. Only for those who may see all of them.
+///
+/// # Errors
+/// What the caller may not do; as any statement.
+pub async fn all_stats(app: &App, caller: &Caller) -> Result<Stats, ApiError> {
+    if !caller.grant::<QueueField>(Operation::Find)?.filter.is_empty() {
+        return Err(ApiError::Forbidden);
+    }
+    read_stats(app, None).await
+}
+
+async fn read_stats(app: &App, queue: Option<QueueId>) -> Result<Stats, ApiError> {
+    app.database
+        .read(move |conn| {
+            async move {
+                let backlog = count::backlog(conn, queue).await?;
+                Ok(Stats { backlog, totals: count::totals(conn, queue).await? })
+            }
+            .boxed()
+        })
+        .await
+}

@@ -1,0 +1,102 @@
+//! `/audit-log`: for administrators only.
+
+use actix_web::web::{Data, Query, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::FutureExt;
+use posthaste_core::time::Timestamp;
+use posthaste_store::audit::{self, Period};
+use posthaste_store::page::Page;
+
+use super::parameters::LARGEST_LIMIT;
+use super::{get as reading, resource};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::json;
+use crate::wire::audit::EntryView;
+use crate::wire::time;
+
+/// Registers the route.
+pub fn configure(config: &mut ServiceConfig) {
+    config.service(resource("/audit-log").route(reading().to(list)));
+}
+
+/// The newest entries first.
+async fn list(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    caller.administer()?;
+    let (period, page) = question(request.query_string())?;
+    let entries = app.database.read(move |conn| audit::list(conn, period, page).boxed()).await?;
+    json::ok(&entries.iter().map(EntryView::from).collect::<Vec<_>>())
+}
+
+/// `limit`, `offset`, and the bounds `where.at.gt`, `gte`, `lt` and `lte`, of which all that are given must hold.
+fn question(query: &str) -> Result<(Period, Page), ApiError> {
+    let malformed = |_| ApiError::Validation("querystring must be name=value pairs".to_owned());
+    let pairs = Query::<Vec<(String, String)>>::from_query(query).map_err(malformed)?.into_inner();
+    let (mut period, mut page) = (Period::default(), Page { limit: 10, offset: 0 });
+    for (name, value) in pairs {
+        match name.strip_prefix("where.at.").unwrap_or(&name) {
+            "limit" if name == "limit" => page.limit = integer(&name, &value)?,
+            "offset" if name == "offset" => page.offset = integer(&name, &value)?,
+            "gte" if name != "gte" => period.from = period.from.max(Some(moment(&name, &value)?)),
+            "gt" if name != "gt" => period.from = period.from.max(Some(next(moment(&name, &value)?))),
+            "lt" if name != "lt" => period.until = Some(earlier(period.until, moment(&name, &value)?)),
+            "lte" if name != "lte" => period.until = Some(earlier(period.until, next(moment(&name, &value)?))),
+            _ => return Err(ApiError::UnknownParameter(name.chars().take(100).collect())),
+        }
+    }
+    if page.limit < 0 {
+        Err(ApiError::LimitNegative(page.limit))
+    } else if page.limit > LARGEST_LIMIT {
+        Err(ApiError::LimitTooLarge(page.limit))
+    } else if page.offset < 0 {
+        Err(ApiError::OffsetNegative(page.offset))
+    } else {
+        Ok((period, page))
+    }
+}
+
+fn integer(name: &str, value: &str) -> Result<i64, ApiError> {
+    let number = if value.starts_with('+') { None } else { value.parse().ok() };
+    number.ok_or_else(|| ApiError::Validation(format!("querystring/{name} must be integer")))
+}
+
+fn moment(name: &str, value: &str) -> Result<Timestamp, ApiError> {
+    time::parse(value).ok_or_else(|| ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED)))
+}
+
+/// The first moment after one.
+fn next(at: Timestamp) -> Timestamp {
+    Timestamp(at.0.saturating_add(1))
+}
+
+fn earlier(one: Option<Timestamp>, other: Timestamp) -> Timestamp {
+    one.map_or(other, |one| one.min(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_are_what_all_bounds_allow() {
+        let of = |query| question(query).map(|(period, page)| (period.from, period.until, page.limit, page.offset));
+        let at = |micros| Some(Timestamp(micros));
+        assert_eq!(of(""), Ok((None, None, 10, 0)));
+        assert_eq!(of("limit=5&offset=2"), Ok((None, None, 5, 2)));
+        let (one, two) = ("1970-01-01T00:00:01Z", "1970-01-01T00:00:02Z");
+        let query = format!("where.at.gte={one}&where.at.lt={two}");
+        assert_eq!(of(&query), Ok((at(1_000_000), at(2_000_000), 10, 0)));
+        let query = format!("where.at.gt={two}&where.at.gte={one}&where.at.lte={one}&where.at.lt={two}");
+        assert_eq!(of(&query), Ok((at(2_000_001), at(1_000_001), 10, 0)));
+        for wrong in ["where.at.eq=x", "gte=x", "where.at.limit=1", "where.actor.eq=admin", "orderby.at=asc"] {
+            assert!(matches!(of(wrong), Err(ApiError::UnknownParameter(_))), "{wrong}");
+        }
+        for wrong in ["limit=x", "where.at.gte=yesterday", "offset=%2B1"] {
+            assert!(matches!(of(wrong), Err(ApiError::Validation(_))), "{wrong}");
+        }
+        assert_eq!(of("limit=101"), Err(ApiError::LimitTooLarge(101)));
+        assert_eq!(of("limit=-1"), Err(ApiError::LimitNegative(-1)));
+        assert_eq!(of("offset=-1"), Err(ApiError::OffsetNegative(-1)));
+    }
+}

@@ -1,0 +1,39 @@
+//! Paths from one entity to another. The original has had two names for lists of messages; both are served.
+
+use actix_web::web::{Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use posthaste_core::entity::{CronField, MessageField, QueueField};
+
+use super::entities::{children, parent};
+use super::{get, resource};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::ApiError;
+use crate::ops::{Crons, Messages, Queues};
+
+/// Registers the paths.
+pub fn configure(config: &mut ServiceConfig) {
+    macro_rules! nested {
+        ($($path:literal => $how:ident::<$from:ty, $to:ty>($field:expr);)*) => {$(
+            config.service(resource($path).route(get().to(
+                async |app: Data<App>, caller: Caller, request: HttpRequest| -> Result<HttpResponse, ApiError> {
+                    $how::<$from, $to>(&app, &caller, &request, $field).await
+                },
+            )));
+        )*};
+    }
+    nested! {
+        "/queues/{id}/messages" => children::<Queues, Messages>(MessageField::QueueId);
+        "/queues/{id}/messageQueueId" => children::<Queues, Messages>(MessageField::QueueId);
+        "/queues/{id}/crons" => children::<Queues, Crons>(CronField::QueueId);
+        "/queues/{id}/queues" => children::<Queues, Queues>(QueueField::DeadLetterQueueId);
+        "/queues/{id}/dead_letter_queue" => parent::<Queues, Queues>(QueueField::DeadLetterQueueId);
+        "/messages/{id}/queue" => parent::<Messages, Queues>(MessageField::QueueId);
+        "/messages/{id}/cron" => parent::<Messages, Crons>(MessageField::CronId);
+        "/crons/{id}/messages" => children::<Crons, Messages>(MessageField::CronId);
+        "/crons/{id}/messageCronId" => children::<Crons, Messages>(MessageField::CronId);
+        "/crons/{id}/queue" => parent::<Crons, Queues>(CronField::QueueId);
+        "/cron/{id}/messages" => children::<Crons, Messages>(MessageField::CronId);
+        "/cron/{id}/queue" => parent::<Crons, Queues>(CronField::QueueId);
+    }
+}

@@ -1,0 +1,121 @@
+//! What a request asks to change about a message.
+
+use posthaste_core::entity::MessageField;
+use posthaste_core::time::Timestamp;
+use posthaste_store::message::{Body, Message, Progress};
+use serde_json::Value;
+
+use super::echo::{Echo, ReadOnly};
+use super::fields::Fields;
+use super::message::{body_of, output, time_of};
+use super::output::Output;
+use super::value::{headers, integer, invalid};
+use crate::error::ApiError;
+
+const REQUIRED: [&str; 1] = ["queueId"];
+
+/// What clients cannot set, and what to call instead.
+pub const READ_ONLY: [ReadOnly<MessageField>; 6] = [
+    (MessageField::Id, "leave it out; PUT /messages/{id} changes a message"),
+    (MessageField::SentAt, "deliveries set it; POST /messages/{id}/cancel stops one"),
+    (MessageField::Failed, "deliveries set it; POST /messages/{id}/cancel stops one"),
+    (MessageField::Retries, "deliveries count it; PUT /queues/{id} sets maxRetries"),
+    (MessageField::CronId, "crons set it; POST /crons creates one"),
+    (MessageField::Status, "deliveries set it; POST /messages/{id}/cancel stops one"),
+];
+
+/// What a request says about a message; what it does not mention is `None`.
+#[derive(Debug, Clone)]
+pub struct MessagePatch {
+    queue_id: Option<i64>,
+    when: Option<Timestamp>,
+    body: Option<Option<Body>>,
+    headers: Option<Option<Value>>,
+    expires_at: Option<Option<Timestamp>>,
+    echo: Echo<MessageField>,
+}
+
+impl MessagePatch {
+    /// Reads and validates a request's body.
+    ///
+    /// # Errors
+    /// The first fault.
+    pub fn read(mut fields: Fields<'_>) -> Result<MessagePatch, ApiError> {
+        let queue_id = fields.take("queueId").map(|value| integer("queueId", value)).transpose()?;
+        let when = time_of("when", fields.take("when"))?;
+        // Answers have both, one of them null.
+        let (text, binary) = (fields.take("body"), fields.take("bodyBase64"));
+        let is_given = text.is_some() || binary.is_some();
+        let body = body_of(text, binary)?;
+        let headers = fields.take("headers").map(|value| headers(Some(value))).transpose()?;
+        let expires_at = fields.take("expiresAt").map(|value| time_of("expiresAt", Some(value))).transpose()?;
+        let echo = Echo::take(&mut fields, &READ_ONLY);
+        fields.finish()?;
+        Ok(MessagePatch { queue_id, when, body: is_given.then_some(body), headers, expires_at, echo })
+    }
+
+    /// The same, but what a message cannot do without must be there.
+    ///
+    /// # Errors
+    /// As [`MessagePatch::read`].
+    pub fn read_whole(fields: Fields<'_>) -> Result<MessagePatch, ApiError> {
+        fields.must_have(&REQUIRED)?;
+        MessagePatch::read(fields)
+    }
+
+    /// The message as it is to become. Times that say no other millisecond than answers do change nothing.
+    ///
+    /// # Errors
+    /// What cannot be set, or cannot be set any more.
+    pub fn apply(&self, message: &Message) -> Result<Message, ApiError> {
+        self.echo.check(|field| output(message, field))?;
+        if self.queue_id.is_some_and(|id| id != message.queue_id.0) {
+            return Err(ApiError::ReadOnlyField {
+                field: "queueId",
+                instead: "a message stays in its queue; cancel it and POST /messages to the other",
+            });
+        }
+        let mut changed = message.clone();
+        if let Some(headers) = &self.headers {
+            changed.headers.clone_from(headers);
+        }
+        if let Some(body) = &self.body
+            && !self.is_shown_body(message, body.as_ref())
+        {
+            changed.body.clone_from(body);
+        }
+        if let Some(expires_at) = self.expires_at
+            && expires_at.map(millis) != message.expires_at.map(millis)
+        {
+            changed.expires_at = expires_at;
+        }
+        if let Some(when) = self.when
+            && !matches!(output(message, MessageField::When), Output::Time(at) if millis(at) == millis(when))
+        {
+            changed.scheduled_at = when;
+            if let Progress::Pending { due_at, .. } = &mut changed.progress {
+                *due_at = when;
+            }
+        }
+        if changed == *message {
+            return Ok(changed);
+        }
+        let Progress::Pending { due_at, .. } = changed.progress else { return Err(ApiError::NotPending) };
+        if changed.expires_at.is_some_and(|at| at <= due_at) {
+            return Err(invalid("expiresAt", "must be later than the message is due"));
+        }
+        Ok(changed)
+    }
+
+    /// Whether this is the body as answers show it: binary ones are shown as text, too.
+    fn is_shown_body(&self, message: &Message, body: Option<&Body>) -> bool {
+        match (body, output(message, MessageField::Body)) {
+            (Some(Body::Text(given)), Output::Text(shown)) => *given == *shown,
+            _ => body == message.body.as_ref(),
+        }
+    }
+}
+
+fn millis(at: Timestamp) -> i64 {
+    at.0.div_euclid(1000)
+}

@@ -1,0 +1,89 @@
+//! Lists and counts of messages.
+//!
+//! How far a message has come is not stored with it, so a condition on `status`, `failed`, `sentAt`, `retries` or `when`
+//! has no column to go by. But it names the table in which such messages are found: what is pending has a row in `pending`,
+//! what has ended a final attempt. So a list is put together of *branches*, one per way in which a message can stand;
+//! in each, these fields are columns or constants, most branches turn out to be empty before anything is read, and those
+//! that remain are read along an index of their own table. See [`branches`].
+//!
+//! A message of status `unknown` has neither; Posthaste itself leaves none behind. Nothing but a walk through all
+//! messages finds them, so they are found by what they are themselves, by `failed` and `retries`, and by `status = unknown`,
+//! but not by any other condition on `status` or `sentAt`, nor listed in an order by `sentAt`.
+//!
+//! Bodies that are not text are null to conditions on `body`, though their answers show what text can.
+
+mod branches;
+mod fields;
+
+use diesel_async::AsyncPgConnection;
+use posthaste_core::entity::MessageField;
+use posthaste_core::filter::Filter;
+use posthaste_core::ids::{CronId, QueueId};
+use posthaste_core::listing::Listing;
+
+use super::{Message, Row, SqlRow, columns, progress};
+use crate::error::StoreError;
+use crate::listing::{self, Listed, Relation, Sql};
+use branches::{Question, branches};
+
+impl Listed for MessageField {
+    const ID: MessageField = MessageField::Id;
+}
+
+/// Reads a list of messages.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<Message>, StoreError> {
+    let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
+    read(conn, page, None).await
+}
+
+/// Counts messages.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<MessageField>) -> Result<i64, StoreError> {
+    listing::count(conn, listing::number(filter, &branches(&Question::count(filter)))).await
+}
+
+/// Reads the same list of the messages of each queue, one queue after the other.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn of_queues(
+    conn: &mut AsyncPgConnection,
+    queues: &[QueueId],
+    listing: &Listing<MessageField>,
+) -> Result<Vec<Message>, StoreError> {
+    let page = listing::page(listing, &branches(&Question::list(listing, Some(MessageField::QueueId))))?;
+    read(conn, page, Some(Relation::of(queues.iter().map(|id| id.0)))).await
+}
+
+/// Reads the same list of the messages of each cron, one cron after the other.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn of_crons(
+    conn: &mut AsyncPgConnection,
+    crons: &[CronId],
+    listing: &Listing<MessageField>,
+) -> Result<Vec<Message>, StoreError> {
+    let page = listing::page(listing, &branches(&Question::list(listing, Some(MessageField::CronId))))?;
+    read(conn, page, Some(Relation::of(crons.iter().map(|id| id.0)))).await
+}
+
+async fn read(
+    conn: &mut AsyncPgConnection,
+    page: Option<listing::Page>,
+    relation: Option<Relation>,
+) -> Result<Vec<Message>, StoreError> {
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, relation, |page| {
+        Sql::new(columns!()).text("FROM ").sql(page).text(concat!(
+            " CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = page.id OFFSET 0) AS m ",
+            progress!()
+        ))
+    })
+    .await?;
+    Ok(rows.into_iter().map(Message::from).collect())
+}

@@ -1,0 +1,96 @@
+//! Lists and counts of queues.
+
+use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel_async::AsyncPgConnection;
+use posthaste_core::entity::QueueField;
+use posthaste_core::filter::Filter;
+use posthaste_core::ids::QueueId;
+use posthaste_core::listing::Listing;
+
+use super::{Queue, Row};
+use crate::error::StoreError;
+use crate::listing::{self, Branch, Expression, Listed, Logic, Relation, Sql};
+
+impl Listed for QueueField {
+    const ID: QueueField = QueueField::Id;
+}
+
+/// The columns of [`Row`].
+type SqlRow = (
+    BigInt,
+    Text,
+    Text,
+    Text,
+    Nullable<Jsonb>,
+    Nullable<BigInt>,
+    Nullable<Integer>,
+    Nullable<Timestamptz>,
+    Nullable<Text>,
+    Timestamptz,
+    Timestamptz,
+);
+
+/// Reads a list of queues.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<QueueField>) -> Result<Vec<Queue>, StoreError> {
+    let page = listing::page(listing, &[branch(Logic::Always)])?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, rows).await?;
+    Ok(rows.into_iter().map(Queue::from).collect())
+}
+
+/// Counts queues.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<QueueField>) -> Result<i64, StoreError> {
+    listing::count(conn, listing::number(filter, &[branch(Logic::Always)])).await
+}
+
+/// Reads the same list of the queues that each of these is the dead letter queue of, one after the other.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn of_dead_letter_queues(
+    conn: &mut AsyncPgConnection,
+    queues: &[QueueId],
+    listing: &Listing<QueueField>,
+) -> Result<Vec<Queue>, StoreError> {
+    let related = Logic::Sometimes(Sql::new("q.dead_letter_queue_id = parent.id"));
+    let page = listing::page(listing, &[branch(related)])?;
+    let relation = Relation::of(queues.iter().map(|id| id.0));
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), rows).await?;
+    Ok(rows.into_iter().map(Queue::from).collect())
+}
+
+fn rows(page: Sql) -> Sql {
+    Sql::new(
+        "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.max_retries, q.paused_at,
+                q.paused_reason, q.created_at, q.updated_at FROM ",
+    )
+    .sql(page)
+    .text(" JOIN posthaste.queues q ON q.id = page.id")
+}
+
+fn branch(rows: Logic) -> Branch<QueueField> {
+    Branch { from: Sql::new("posthaste.queues q"), fields: Box::new(field), rows }
+}
+
+fn field(field: QueueField) -> Expression {
+    let column = |text| Expression::Column { text, nullable: false };
+    let nullable = |text| Expression::Column { text, nullable: true };
+    match field {
+        QueueField::Id => column("q.id"),
+        QueueField::Name => column("q.name"),
+        QueueField::CallbackUrl => column("q.callback_url"),
+        QueueField::Method => column("q.method"),
+        QueueField::Headers => nullable("q.headers"),
+        QueueField::DeadLetterQueueId => nullable("q.dead_letter_queue_id"),
+        QueueField::MaxRetries => nullable("q.max_retries"),
+        QueueField::CreatedAt => column("q.created_at"),
+        QueueField::UpdatedAt => column("q.updated_at"),
+        QueueField::PausedAt => nullable("q.paused_at"),
+        QueueField::PausedReason => nullable("q.paused_reason"),
+    }
+}

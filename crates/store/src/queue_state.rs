@@ -1,0 +1,62 @@
+//! Whether a queue is paused: deliverers start nothing of it until it is resumed.
+//!
+//! What counts is `queues.paused_at`. From the commit on, no attempt starts whose message is read later; the deliverers
+//! look twice a second and more, and at once after [`crate::wakeup::notify_queues`]. Nothing of the queue is lost or moved:
+//! messages are accepted, wait, and start when it is resumed. What expires meanwhile is then recorded as expired.
+
+use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use posthaste_core::ids::QueueId;
+
+use crate::error::StoreError;
+use crate::statement::statement;
+
+statement! {
+    struct Pause { queue: i64 => BigInt, reason: Option<String> => Nullable<Text> }
+    row (BigInt,)
+    "UPDATE posthaste.queues
+        SET paused_at = coalesce(paused_at, now()), paused_reason = coalesce({reason}, paused_reason), updated_at = now()
+      WHERE id = {queue}
+     RETURNING id"
+}
+
+/// Pauses a queue. One that is paused already stays so since when it was; its reason changes only if one is given. False:
+/// there is no such queue.
+///
+/// # Errors
+/// Any [`StoreError`]; calling again is right.
+pub async fn set_paused(conn: &mut AsyncPgConnection, id: QueueId, reason: Option<&str>) -> Result<bool, StoreError> {
+    let paused: Vec<(i64,)> = Pause { queue: id.0, reason: reason.map(str::to_owned) }.load(conn).await?;
+    Ok(!paused.is_empty())
+}
+
+statement! {
+    struct Resume { queue: i64 => BigInt }
+    row (BigInt,)
+    "UPDATE posthaste.queues SET paused_at = NULL, paused_reason = NULL, updated_at = now() WHERE id = {queue} RETURNING id"
+}
+
+/// Resumes a queue, whether it is paused or not. False: there is no such queue.
+///
+/// # Errors
+/// Any [`StoreError`]; calling again is right.
+pub async fn resume(conn: &mut AsyncPgConnection, id: QueueId) -> Result<bool, StoreError> {
+    let resumed: Vec<(i64,)> = Resume { queue: id.0 }.load(conn).await?;
+    Ok(!resumed.is_empty())
+}
+
+statement! {
+    /// In the order of the index that has only these, and that no other index has: see [`crate::reading`].
+    struct Paused {}
+    row (BigInt,)
+    "SELECT q.id FROM posthaste.queues q WHERE q.paused_at IS NOT NULL ORDER BY q.paused_at, q.id"
+}
+
+/// The queues that are paused, those first that have been so for longest.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn paused(conn: &mut AsyncPgConnection) -> Result<Vec<QueueId>, StoreError> {
+    let paused: Vec<(i64,)> = Paused {}.load(conn).await?;
+    Ok(paused.into_iter().map(|(id,)| QueueId(id)).collect())
+}
