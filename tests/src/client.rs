@@ -79,16 +79,6 @@ impl Api {
         read(response).await
     }
 
-    /// A request without a body, with headers.
-    ///
-    /// # Panics
-    /// No answer comes.
-    pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        let request = headers.iter().fold(request, |request, &header| request.insert_header(header));
-        read(request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))).await
-    }
-
     /// POST of a JSON value with further headers.
     ///
     /// # Panics
@@ -116,6 +106,16 @@ impl Api {
         let chunks = chunks.into_iter().map(|chunk| Ok::<_, std::convert::Infallible>(chunk.into()));
         let response = request.send_stream(futures_util::stream::iter(chunks)).await;
         read(response.unwrap_or_else(|error| panic!("POST {path}: {error}"))).await
+    }
+
+    /// A request without a body, with headers.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, &header| request.insert_header(header));
+        read(request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))).await
     }
 
     /// One request; an error where no answer comes, as from a service that was killed.

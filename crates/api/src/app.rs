@@ -1,5 +1,6 @@
 //! What the handlers of all threads share.
 
+use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
 use posthaste_core::entity::Entity;
 use posthaste_store::audit::{Entry, record};
@@ -7,6 +8,7 @@ use serde_json::json;
 
 use crate::auth::{Auth, Caller};
 use crate::batcher::Batcher;
+use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
 use crate::waker::Waker;
@@ -20,6 +22,10 @@ pub struct App {
     pub waker: Waker,
     pub drain: Drain,
     pub auth: Auth,
+    /// What GraphQL's subscriptions are told.
+    pub changes: Changes,
+    /// GraphQL's.
+    pub schema: Schema,
     /// The largest request body, and the largest message of a batch, in bytes.
     pub max_body_bytes: usize,
     /// The largest request body of a batch, in bytes.

@@ -10,6 +10,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use posthaste_core::entity::Entity;
 use posthaste_store::error::StoreError;
 use serde::Serialize;
 
@@ -109,6 +110,10 @@ codes! {
     Unavailable => "PH_UNAVAILABLE",
     /// The connection to the database was lost while it stored: perhaps it did.
     OutcomeUnknown => "PH_OUTCOME_UNKNOWN",
+    /// There is no such row, or none that the caller may touch. Only over GraphQL.
+    NoSuchRow => "PH_NOT_FOUND",
+    /// A subscription has missed changes, and ends.
+    ChangesMissed => "PH_CHANGES_MISSED",
     /// The list or count takes too long: its filter lets too much through, or nothing that is indexed narrows it.
     TooExpensive => "PH_QUERY_TOO_EXPENSIVE",
     /// A fault of Posthaste; its log says more.
@@ -174,6 +179,12 @@ pub enum ApiError {
         method: String,
         target: String,
     },
+    /// No such row; where there is no request line that says which.
+    NoSuchRow {
+        entity: Entity,
+        id: i64,
+    },
+    ChangesMissed,
     IdempotencyConflict,
     BatchTooLarge,
     /// `failed` of `count` messages cannot be stored.
@@ -285,6 +296,8 @@ impl ApiError {
             ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
+            ApiError::NoSuchRow { .. } => (Status::NOT_FOUND, ErrorCode::NoSuchRow),
+            ApiError::ChangesMissed => (Status::SERVICE_UNAVAILABLE, ErrorCode::ChangesMissed),
             ApiError::IdempotencyConflict => (Status::CONFLICT, ErrorCode::IdempotencyConflict),
             ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
             ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
@@ -346,6 +359,8 @@ impl fmt::Display for ApiError {
             }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
+            ApiError::NoSuchRow { entity, id } => write!(f, "there is no {entity} with id {id}"),
+            ApiError::ChangesMissed => f.write_str("some changes were missed; subscribe again, and look for them"),
             ApiError::IdempotencyConflict => {
                 f.write_str("body/idempotencyKey: was used before for another message to this queue")
             }

@@ -51,6 +51,14 @@ pub async fn optional_text(
     }
 }
 
+/// The body of a request whose content type has been looked at already, and is a text.
+///
+/// # Errors
+/// It is no text, larger than `limit` bytes, or does not come in time.
+pub async fn plain_text(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<String, ApiError> {
+    String::from_utf8(bytes_of(request, Kind::Text, payload, limit).await?.into()).map_err(|_| ApiError::InvalidJson)
+}
+
 async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
     if matches!(kind, Kind::Lines | Kind::Other) {
         return Err(ApiError::MediaType);

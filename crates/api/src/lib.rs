@@ -6,12 +6,14 @@
 mod app;
 mod auth;
 mod batcher;
+mod changes;
 pub mod config;
 mod connection;
 pub mod cors;
 mod database;
 mod drain;
 pub mod error;
+mod graphql;
 mod json;
 pub mod limits;
 pub mod openapi;
@@ -38,6 +40,7 @@ pub use config::Config;
 use crate::app::App;
 use crate::auth::Auth;
 use crate::batcher::Batcher;
+use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
 use crate::server::Serving;
@@ -67,6 +70,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         batcher,
         waker,
         drain: Drain::default(),
+        changes: Changes::new(config.database_url.clone(), stop.clone()),
+        schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
         ids: config.ids,
         max_batch_bytes: config.max_batch_bytes,

@@ -18,7 +18,7 @@ use actix_web::web::Data;
 use crate::app::App;
 use crate::connection::{self, Guarded};
 use crate::cors::{self, Origins};
-use crate::{drain, limits, pages, rest};
+use crate::{drain, graphql, limits, pages, rest};
 
 /// How long requests under way may take to end after a stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -51,6 +51,7 @@ pub fn start(app: Data<App>, serving: Serving, listener: TcpListener) -> std::io
             let routes = HttpApp::new()
                 .app_data(app)
                 .configure(pages::configure)
+                .configure(graphql::configure)
                 .configure(rest::configure)
                 .wrap(from_fn(limits::watch))
                 .wrap(Condition::new(!serving.cors.is_none(), serving.cors.middleware()))

@@ -45,7 +45,7 @@ pub enum Change {
 }
 
 /// A change that was found by its time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Timed {
     pub change: Change,
     /// Together with the change, what it is known by.

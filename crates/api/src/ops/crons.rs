@@ -21,7 +21,7 @@ use crate::wire::output::Output;
 use crate::wire::value::invalid;
 
 /// The crons.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Crons;
 
 impl Resource for Crons {
@@ -54,6 +54,19 @@ impl Resource for Crons {
 
     async fn find(app: &App, listing: Listing<CronField>) -> Result<Vec<Cron>, ApiError> {
         app.database.read(move |conn| async move { cron::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: CronField,
+        parents: Vec<i64>,
+        listing: Listing<CronField>,
+    ) -> Result<Vec<Cron>, ApiError> {
+        if by != CronField::QueueId {
+            return Err(ApiError::Internal);
+        }
+        let parents: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+        app.database.read(move |conn| async move { cron::of_queues(conn, &parents, &listing).await }.boxed()).await
     }
 
     async fn count(app: &App, filter: Filter<CronField>) -> Result<i64, ApiError> {

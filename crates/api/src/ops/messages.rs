@@ -5,11 +5,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use posthaste_core::entity::MessageField;
 use posthaste_core::filter::{Filter, Value};
-use posthaste_core::ids::MessageId;
+use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 use posthaste_store::attempt::{self, Attempt};
 use posthaste_store::cancel::{self, CancelRequest, Ending, MessageState};
 use posthaste_store::changing::Changed;
+use posthaste_store::error::StoreError;
 use posthaste_store::message::{self, Body, Message, NewMessage, OnError};
 use tokio::time::{Instant, sleep};
 
@@ -30,7 +31,7 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 const CANCEL_LOOK: Duration = Duration::from_millis(5);
 
 /// The messages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Messages;
 
 impl Resource for Messages {
@@ -75,6 +76,32 @@ impl Resource for Messages {
 
     async fn find(app: &App, listing: Listing<MessageField>) -> Result<Vec<Message>, ApiError> {
         app.database.read(move |conn| async move { message::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: MessageField,
+        parents: Vec<i64>,
+        listing: Listing<MessageField>,
+    ) -> Result<Vec<Message>, ApiError> {
+        app.database
+            .read(move |conn| {
+                async move {
+                    match by {
+                        MessageField::QueueId => {
+                            let queues: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+                            message::of_queues(conn, &queues, &listing).await
+                        }
+                        MessageField::CronId => {
+                            let crons: Vec<CronId> = parents.into_iter().map(CronId).collect();
+                            message::of_crons(conn, &crons, &listing).await
+                        }
+                        _ => Err(StoreError::unexpected("messages belong to queues and crons only")),
+                    }
+                }
+                .boxed()
+            })
+            .await
     }
 
     async fn count(app: &App, filter: Filter<MessageField>) -> Result<i64, ApiError> {

@@ -49,6 +49,27 @@ pub async fn find<R: Resource>(
     R::find(app, listing).await
 }
 
+/// As [`find`], but for each of `parents` the list of the rows whose `by` is its id: all lists by one statement, one parent
+/// after the other.
+///
+/// # Errors
+/// As [`find`].
+pub async fn find_each<R: Resource>(
+    app: &App,
+    caller: &Caller,
+    by: R::Field,
+    parents: Vec<i64>,
+    mut listing: Listing<R::Field>,
+    fields: &[R::Field],
+) -> Result<Vec<R::Row>, ApiError> {
+    let grant = caller.grant::<R::Field>(Operation::Find)?;
+    grant.check_fields(fields.iter().copied().chain([by]))?;
+    grant.check_fields(listing.filter.fields())?;
+    grant.check_fields(listing.order.iter().map(|order| order.field))?;
+    listing.filter = listing.filter.intersect(grant.filter);
+    R::find_each(app, by, parents, listing).await
+}
+
 /// How many rows a filter lets through.
 ///
 /// # Errors

@@ -20,7 +20,7 @@ use crate::wire::queue::{QueuePatch, new_output, output};
 use crate::wire::value::invalid;
 
 /// The queues.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Queues;
 
 impl Resource for Queues {
@@ -61,6 +61,21 @@ impl Resource for Queues {
 
     async fn find(app: &App, listing: Listing<QueueField>) -> Result<Vec<Queue>, ApiError> {
         app.database.read(move |conn| async move { queue::find(conn, &listing).await }.boxed()).await
+    }
+
+    async fn find_each(
+        app: &App,
+        by: QueueField,
+        parents: Vec<i64>,
+        listing: Listing<QueueField>,
+    ) -> Result<Vec<Queue>, ApiError> {
+        if by != QueueField::DeadLetterQueueId {
+            return Err(ApiError::Internal);
+        }
+        let parents: Vec<QueueId> = parents.into_iter().map(QueueId).collect();
+        app.database
+            .read(move |conn| async move { queue::of_dead_letter_queues(conn, &parents, &listing).await }.boxed())
+            .await
     }
 
     async fn count(app: &App, filter: Filter<QueueField>) -> Result<i64, ApiError> {

@@ -86,6 +86,14 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
 
     fn find(app: &App, listing: Listing<Self::Field>) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
 
+    /// For each parent the list of the rows whose `by` is its id, one parent after the other.
+    fn find_each(
+        app: &App,
+        by: Self::Field,
+        parents: Vec<i64>,
+        listing: Listing<Self::Field>,
+    ) -> impl Future<Output = Result<Vec<Self::Row>, ApiError>> + Send;
+
     fn count(app: &App, filter: Filter<Self::Field>) -> impl Future<Output = Result<i64, ApiError>> + Send;
 
     fn create(app: &App, new: Self::New) -> impl Future<Output = Result<Stored<Self::Row>, ApiError>> + Send;

@@ -3,7 +3,7 @@
 //! Every path may end with a slash. `HEAD` is `GET` without the body. A method that a path does not have is answered as
 //! a path that does not exist, as the original does. Who asks is looked at before anything else of a request.
 
-mod actions;
+pub mod actions;
 mod audit;
 mod batch;
 mod conditions;
@@ -64,6 +64,6 @@ fn get() -> Route {
     web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
 }
 
-async fn nothing(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+pub async fn nothing(request: HttpRequest) -> Result<HttpResponse, ApiError> {
     Err(ApiError::not_found(&request))
 }

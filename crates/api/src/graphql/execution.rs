@@ -1,0 +1,113 @@
+//! One operation: its caller, its loaders, its limits, and its errors.
+
+use std::sync::Arc;
+
+use actix_web::ResponseError;
+use actix_web::web::Data;
+use async_graphql::dataloader::DataLoader;
+use async_graphql::dynamic::ResolverContext;
+use async_graphql::futures_util::stream::{self, BoxStream};
+use async_graphql::parser::types::OperationType;
+use async_graphql::{Error, Executor, Request, Response, ServerError};
+use futures_util::StreamExt;
+
+use super::children::Rows;
+use super::{document, limits};
+use crate::app::App;
+use crate::auth::Caller;
+use crate::error::ApiError;
+
+/// Rows that one statement reads for a data loader.
+const BATCH: usize = 1_000;
+
+/// What the resolvers of an operation work with.
+pub struct Asking {
+    pub app: Data<App>,
+    pub caller: Caller,
+    pub rows: DataLoader<Rows>,
+}
+
+impl Asking {
+    fn new(app: Data<App>, caller: Caller) -> Asking {
+        let rows = Rows { app: app.clone(), caller: caller.clone() };
+        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH) }
+    }
+
+    /// That of a resolver.
+    ///
+    /// # Errors
+    /// There is none: a fault of ours.
+    pub fn of<'a>(context: &ResolverContext<'a>) -> Result<&'a Asking, Error> {
+        context.ctx.data::<Asking>().map_err(|_| refused(ApiError::Internal))
+    }
+}
+
+/// What a resolver cannot do, with what REST would have answered.
+pub fn refused(error: ApiError) -> Error {
+    let mut refused = Error::new(error.to_string());
+    let extensions = refused.extensions.get_or_insert_default();
+    if let Some(code) = error.code() {
+        extensions.set("code", code.as_str());
+    }
+    extensions.set("statusCode", error.status_code().as_u16());
+    refused
+}
+
+/// An operation that may be executed.
+pub struct Prepared {
+    pub request: Request,
+    pub operation: Option<OperationType>,
+}
+
+/// Reads an operation and holds it against the limits, before it costs anything.
+///
+/// # Errors
+/// It cannot be read, or asks for too much.
+pub fn prepare(mut request: Request) -> Result<Prepared, ServerError> {
+    limits::check_text(&request.query)?;
+    let mut document = request.parsed_query()?.clone();
+    limits::check(&document, &request.variables)?;
+    document::flatten_subscriptions(&mut document);
+    let operation = document::operation_type(&document, request.operation_name.as_deref());
+    request.set_parsed_query(document);
+    Ok(Prepared { request, operation })
+}
+
+/// Executes a query or mutation.
+pub async fn execute(app: &Data<App>, caller: Caller, prepared: Prepared) -> Response {
+    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller))).await
+}
+
+/// Executes the operations of a WebSocket, whose caller is in the connection's data.
+#[derive(Clone)]
+pub struct Operations {
+    pub app: Data<App>,
+}
+
+impl Executor for Operations {
+    async fn execute(&self, _: Request) -> Response {
+        Response::from_errors(vec![ServerError::new("Not over this transport.", None)])
+    }
+
+    fn execute_stream(
+        &self,
+        request: Request,
+        session: Option<Arc<async_graphql::Data>>,
+    ) -> BoxStream<'static, Response> {
+        let caller = session.as_ref().and_then(|data| data.get(&std::any::TypeId::of::<Caller>()));
+        let Some(caller) = caller.and_then(|caller| caller.downcast_ref::<Caller>()).cloned() else {
+            return failed(ServerError::new(ApiError::Internal.to_string(), None));
+        };
+        match prepare(request) {
+            Ok(prepared) => {
+                let request = prepared.request.data(Asking::new(self.app.clone(), caller));
+                self.app.schema.execute_stream_with_session_data(request, session.unwrap_or_default())
+            }
+            Err(error) => failed(error),
+        }
+    }
+}
+
+fn failed(error: ServerError) -> BoxStream<'static, Response> {
+    stream::once(async move { Response::from_errors(vec![error]) }).boxed()
+}

@@ -1,0 +1,151 @@
+//! What the schema has beyond the original's: attempts, statistics, and the actions of `POST` paths.
+
+use async_graphql::dynamic::{Field, FieldFuture, FieldValue, InputValue, Object, TypeRef};
+use serde_json::Value as Json;
+
+use super::entities::Shown;
+use super::execution::{Asking, refused};
+use super::mutations::missing;
+use super::node::{Node, readable};
+use super::queries::id_argument;
+use super::{scalars, type_name};
+use crate::error::ApiError;
+use crate::ops::{Messages, Queues, messages, queues};
+use crate::rest::actions::stats_json;
+use crate::wire::attempt::AttemptView;
+
+const ATTEMPT: &str = "Attempt";
+const STATS: &str = "QueueStats";
+
+/// The object types of what is here.
+pub fn objects() -> [Object; 2] {
+    [
+        json_object(
+            ATTEMPT,
+            &[
+                ("number", TypeRef::INT),
+                ("outcome", TypeRef::STRING),
+                ("startedAt", scalars::TIME),
+                ("finishedAt", scalars::TIME),
+                ("durationMs", scalars::COUNT),
+                ("status", TypeRef::INT),
+                ("errorClass", TypeRef::STRING),
+                ("error", TypeRef::STRING),
+                ("responseHeaders", scalars::OBJECT),
+                ("responseBody", TypeRef::STRING),
+                ("responseBodyBase64", TypeRef::STRING),
+                ("deliverer", TypeRef::STRING),
+            ],
+        ),
+        json_object(
+            STATS,
+            &[
+                ("pending", scalars::COUNT),
+                ("pendingIsCapped", TypeRef::BOOLEAN),
+                ("oldestDueAt", scalars::TIME),
+                ("delivered", scalars::COUNT),
+                ("failed", scalars::COUNT),
+                ("retried", scalars::COUNT),
+                ("cancelled", scalars::COUNT),
+                ("expired", scalars::COUNT),
+                ("deadLettered", scalars::COUNT),
+            ],
+        ),
+    ]
+}
+
+/// An object type whose objects are JSON objects, as REST answers them.
+fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
+    fields.iter().fold(Object::new(name), |object, (name, ty)| {
+        let name = *name;
+        object.field(Field::new(name, TypeRef::named(*ty), move |context| {
+            let value = context.parent_value.downcast_ref::<Json>().and_then(|json| json.get(name));
+            FieldFuture::from_value(value.cloned().and_then(scalars::json))
+        }))
+    })
+}
+
+/// `Message.attempts`. Only for those who may see every field of the message.
+pub fn attempts() -> Field {
+    Field::new("attempts", TypeRef::named_list(ATTEMPT), |context| {
+        FieldFuture::new(async move {
+            let Some(node) = context.parent_value.downcast_ref::<Node<Messages>>() else { return Ok(None) };
+            let asking = Asking::of(&context)?;
+            let found = messages::attempts(&asking.app, &asking.caller, node.row.id.0).await.map_err(refused)?;
+            let attempts = found.unwrap_or_default();
+            let json: Result<Vec<Json>, _> =
+                attempts.iter().map(|attempt| serde_json::to_value(AttemptView::from(attempt))).collect();
+            let json = json.map_err(|_| refused(ApiError::Internal))?;
+            Ok(Some(FieldValue::list(json.into_iter().map(FieldValue::owned_any))))
+        })
+    })
+    .description("What was attempted so far, in order.")
+}
+
+/// `Queue.stats`.
+pub fn stats() -> Field {
+    Field::new("stats", TypeRef::named(STATS), |context| {
+        FieldFuture::new(async move {
+            let Some(node) = context.parent_value.downcast_ref::<Node<Queues>>() else { return Ok(None) };
+            let asking = Asking::of(&context)?;
+            let stats = queues::stats(&asking.app, &asking.caller, node.row.id.0).await.map_err(refused)?;
+            Ok(stats.map(|stats| FieldValue::owned_any(stats_json(&stats))))
+        })
+    })
+    .description("How many messages wait, and how many attempts have ended how.")
+}
+
+/// Adds the actions.
+pub fn mutations(mutation: Object) -> Object {
+    mutation.field(cancel()).field(pause()).field(resume())
+}
+
+fn id() -> InputValue {
+    InputValue::new("id", TypeRef::named_nn(TypeRef::ID))
+}
+
+fn cancel() -> Field {
+    Field::new("cancelMessage", TypeRef::named(type_name::<Messages>()), |context| {
+        FieldFuture::new(async move {
+            let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
+            let row = messages::cancel(&asking.app, &asking.caller, id).await.map_err(refused)?;
+            changed::<Messages>(asking, id, row)
+        })
+    })
+    .argument(id())
+    .description("Stops the delivery of a message: after a success it is never attempted again.")
+}
+
+fn pause() -> Field {
+    Field::new("pauseQueue", TypeRef::named(type_name::<Queues>()), |context| {
+        FieldFuture::new(async move {
+            let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
+            let reason = context.args.get("reason").and_then(|reason| reason.string().ok()).map(str::to_owned);
+            let row = queues::set_paused(&asking.app, &asking.caller, id, Some(reason)).await.map_err(refused)?;
+            changed::<Queues>(asking, id, row)
+        })
+    })
+    .argument(id())
+    .argument(InputValue::new("reason", TypeRef::named(TypeRef::STRING)))
+    .description("Stops the delivery of a queue's messages until it is resumed.")
+}
+
+fn resume() -> Field {
+    Field::new("resumeQueue", TypeRef::named(type_name::<Queues>()), |context| {
+        FieldFuture::new(async move {
+            let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
+            let row = queues::set_paused(&asking.app, &asking.caller, id, None).await.map_err(refused)?;
+            changed::<Queues>(asking, id, row)
+        })
+    })
+    .argument(id())
+}
+
+fn changed<R: Shown>(
+    asking: &Asking,
+    id: i64,
+    row: Option<R::Row>,
+) -> async_graphql::Result<Option<FieldValue<'static>>> {
+    let row = row.ok_or_else(|| refused(missing::<R>(id)))?;
+    Ok(Some(Node::<R>::changed(row, &readable::<R>(&asking.caller))))
+}
