@@ -211,8 +211,6 @@ pub enum Limited {
     Target,
     /// The headers.
     Head,
-    /// The body as a whole.
-    Body,
     /// A value in the body.
     Value,
 }
@@ -222,7 +220,6 @@ impl Limited {
         match self {
             Limited::Target => StatusCode::URI_TOO_LONG,
             Limited::Head => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Limited::Body => StatusCode::PAYLOAD_TOO_LARGE,
             Limited::Value => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
