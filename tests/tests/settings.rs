@@ -320,7 +320,7 @@ fn errors() -> Vec<ApiError> {
         ApiError::InUse,
         ApiError::NotPending,
         ApiError::InFlight,
-        ApiError::NoSuchRow,
+        ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 1 },
         ApiError::ChangesMissed,
         ApiError::TooExpensive,
         ApiError::Refused,

@@ -42,6 +42,8 @@ fn every() -> Vec<ApiError> {
         ApiError::Overloaded,
         ApiError::Unavailable,
         ApiError::OutcomeUnknown,
+        ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 7 },
+        ApiError::ChangesMissed,
         ApiError::TooExpensive,
         ApiError::Internal,
     ]
@@ -98,6 +100,8 @@ fn the_table_of_errors_is_stable() {
             (503, "PH_OVERLOADED"),
             (503, "PH_UNAVAILABLE"),
             (503, "PH_OUTCOME_UNKNOWN"),
+            (404, "PH_NOT_FOUND"),
+            (503, "PH_CHANGES_MISSED"),
             (422, "PH_QUERY_TOO_EXPENSIVE"),
             (500, "PH_INTERNAL"),
         ]
