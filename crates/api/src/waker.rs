@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use posthaste_core::ids::Shard;
+use posthaste_store::change::notify_changes;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
 use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues};
@@ -28,6 +29,7 @@ struct Hints {
     shards: BTreeSet<Shard>,
     crons: bool,
     queues: bool,
+    changes: bool,
 }
 
 impl Waker {
@@ -39,6 +41,11 @@ impl Waker {
     /// A cron was created or deleted.
     pub fn crons(&self) {
         self.hint(|hints| hints.crons = true);
+    }
+
+    /// Something has changed that the others do not tell of, and that subscriptions are told of.
+    pub fn changes(&self) {
+        self.hint(|hints| hints.changes = true);
     }
 
     /// A queue was paused or resumed.
@@ -84,6 +91,9 @@ async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
     }
     if hints.queues {
         notify_queues(&mut conn).await?;
+    }
+    if hints.changes {
+        notify_changes(&mut conn).await?;
     }
     Ok(())
 }

@@ -10,10 +10,12 @@ use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::entity::Entity;
 use posthaste_core::ids::{CronId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
+use crate::change::record_deletions;
 use crate::error::StoreError;
 use crate::reading::{from_postgres, to_postgres};
 use crate::schema::crons;
@@ -149,6 +151,9 @@ pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[CronId]) -> Result<
                 deleted.push(DeletedCron { cron: row.into(), shard: shard.map(|(shard,)| Shard(shard)) });
             }
             deleted.sort_by_key(|deleted| deleted.cron.id);
+            let gone: Vec<(i64, i64)> =
+                deleted.iter().map(|deleted| (deleted.cron.id.0, deleted.cron.queue_id.0)).collect();
+            record_deletions(conn, Entity::Cron, &gone).await?;
             Ok::<_, diesel::result::Error>(deleted)
         })
         .await?;

@@ -12,10 +12,12 @@ use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::entity::Entity;
 use posthaste_core::ids::{QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
+use crate::change::record_deletions;
 use crate::error::StoreError;
 use crate::reading::from_postgres;
 use crate::schema::{crons, queues};
@@ -152,10 +154,13 @@ pub async fn delete_all(
                     }
                 }
                 Deletion::Force => {
-                    diesel::delete(with_crons).execute(conn).await?;
+                    let gone = diesel::delete(with_crons).returning((crons::id, crons::queue_id));
+                    record_deletions(conn, Entity::Cron, &gone.get_results(conn).await?).await?;
                 }
             }
             diesel::delete(queues::table.filter(queues::id.eq_any(&ids))).execute(conn).await?;
+            let gone: Vec<(i64, i64)> = rows.iter().map(|row| (row.id, row.id)).collect();
+            record_deletions(conn, Entity::Queue, &gone).await?;
             Ok::<_, diesel::result::Error>(Deleted::Deleted(rows.into_iter().map(Queue::from).collect()))
         })
         .await?;

@@ -22,6 +22,9 @@ pub const MEMBERS: &str = "posthaste_members";
 /// A queue was paused or resumed. Payload: empty.
 pub const QUEUES: &str = "posthaste_queues";
 
+/// What clients see has changed: for subscriptions. Payload: empty.
+pub const CHANGES: &str = "posthaste_changes";
+
 /// What a notification tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wakeup {
@@ -91,7 +94,7 @@ pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreErro
     notify(conn, QUEUES, "").await
 }
 
-async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
+pub(crate) async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {
     diesel::sql_query("SELECT pg_notify($1, $2)")
         .bind::<Text, _>(channel)
         .bind::<Text, _>(payload)

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::web::Data;
 use futures_util::FutureExt;
 use posthaste_core::entity::Entity;
-use posthaste_core::ids::MessageId;
 use posthaste_store::change::{Change, Place, Timed, listen, look, news, present};
 use posthaste_store::connect::{Connection, DatabaseUrl, Purpose, connect};
 use posthaste_store::error::StoreError;
@@ -46,11 +46,19 @@ struct Progress {
 }
 
 /// Why a look failed; the next one begins where it began.
-#[derive(Debug)]
 enum Failure {
     Store(StoreError),
     /// The changed rows could not be read.
     Rows(ApiError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Store(error) => error.fmt(f),
+            Failure::Rows(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<StoreError> for Failure {
@@ -90,10 +98,10 @@ impl Hub {
 
 impl Shared {
     async fn run(&self, app: &App, url: &DatabaseUrl) {
-        let (mut progress, mut named) = (None, BTreeSet::new());
+        let mut progress = None;
         loop {
-            let Err(failure) = self.follow(app, url, &mut progress, &mut named).await;
-            tracing::warn!(?failure, "subscriptions wait: changes cannot be looked for");
+            let Err(failure) = self.follow(app, url, &mut progress).await;
+            tracing::warn!(error = %failure, "subscriptions wait: changes cannot be looked for");
             tokio::time::sleep(EVERY).await;
         }
     }
@@ -104,7 +112,6 @@ impl Shared {
         app: &App,
         url: &DatabaseUrl,
         progress: &mut Option<Progress>,
-        named: &mut BTreeSet<MessageId>,
     ) -> Result<Infallible, Failure> {
         let mut conn = connect(url, Purpose::Reading).await?;
         if let Err(error) = listen(&mut conn).await {
@@ -113,7 +120,7 @@ impl Shared {
         loop {
             let began = Instant::now();
             match progress {
-                Some(progress) => self.look(app, &mut conn, progress, named).await?,
+                Some(progress) => self.look(app, &mut conn, progress).await?,
                 None => {
                     let place = present(&mut conn).await?;
                     let first = look(&mut conn, &place).await?;
@@ -121,31 +128,24 @@ impl Shared {
                     self.begun.send_replace(true);
                 }
             }
-            named.clear();
             let shortest = (began.elapsed() * SHARE).clamp(SHORTEST, EVERY);
             if let Ok(first) = tokio::time::timeout(EVERY, news(&mut conn)).await {
-                named.extend(first?);
+                first?;
                 tokio::time::sleep(shortest).await;
                 while let Some(another) = news(&mut conn).now_or_never() {
-                    named.extend(another?);
+                    another?;
                 }
             }
         }
     }
 
-    async fn look(
-        &self,
-        app: &App,
-        conn: &mut Connection,
-        progress: &mut Progress,
-        named: &BTreeSet<MessageId>,
-    ) -> Result<(), Failure> {
+    async fn look(&self, app: &App, conn: &mut Connection, progress: &mut Progress) -> Result<(), Failure> {
         let found = look(conn, &progress.place).await?;
         if found.incomplete {
             tracing::warn!("changes were missed, after a restart of the database or a flood; subscriptions end");
             self.channels.cut();
         }
-        let mut messages: BTreeSet<i64> = found.arrived.iter().chain(named).map(|id| id.0).collect();
+        let mut messages: BTreeSet<i64> = found.arrived.iter().map(|id| id.0).collect();
         let (mut queues, mut crons, mut deleted) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for timed in found.timed.iter().filter(|timed| !progress.seen.contains(timed)) {
             match timed.change {

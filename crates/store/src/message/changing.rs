@@ -6,13 +6,14 @@
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
-use posthaste_core::entity::MessageField;
+use posthaste_core::entity::{Entity, MessageField};
 use posthaste_core::filter::{Condition, Filter, Test, Value as Operand};
 use posthaste_core::ids::{MessageId, Shard};
 use posthaste_core::listing::Listing;
 use serde_json::Value;
 
 use super::{Body, DeletedMessage, Message, Progress, delete, find};
+use crate::change::record_deletions;
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
 use crate::reading::to_postgres;
@@ -65,6 +66,8 @@ pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Resu
         for id in ids {
             deleted.extend(delete(conn, *id).await?);
         }
+        let gone = deleted.iter().map(|deleted: &DeletedMessage| (deleted.message.id.0, deleted.message.queue_id.0));
+        record_deletions(conn, Entity::Message, &gone.collect::<Vec<_>>()).await?;
         Ok::<_, Undone<std::convert::Infallible>>(deleted)
     });
     match outcome(result.await)? {
@@ -120,8 +123,10 @@ statement! {
              expires_at = {expires_at}, updated_at = now()
          WHERE id = {id} RETURNING updated_at
      ), moved AS (
-         UPDATE posthaste.pending SET due_at = {due_at}, xid = pg_current_xact_id()
-         WHERE message_id = {id} AND {is_moved} RETURNING shard
+         -- Also where it stays: so the change arrives, at the owner and at subscriptions.
+         UPDATE posthaste.pending
+         SET due_at = CASE WHEN {is_moved} THEN {due_at} ELSE due_at END, xid = pg_current_xact_id()
+         WHERE message_id = {id} RETURNING shard
      )
      SELECT m.updated_at, (SELECT shard FROM moved) FROM message m"
 }
