@@ -9,7 +9,7 @@ up *args:
 # What CI checks beside the tests: format, lints, the core's purity, the documentation's links.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets -- -D warnings
+    cargo clippy --workspace --all-targets --features posthaste-tests/browser -- -D warnings
     deploy/check-purity
     # Read in the source as well, where private items are there to be linked to.
     RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --quiet
@@ -17,6 +17,10 @@ check:
 # All tests. They find or start their own Postgres.
 test *args:
     cargo test --workspace {{args}}
+
+# The pages in a real browser; needs the Debian packages chromium and chromium-driver.
+test-pages:
+    cargo test -p posthaste-tests --features browser --test pages
 
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":

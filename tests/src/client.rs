@@ -108,6 +108,16 @@ impl Api {
         read(response.unwrap_or_else(|error| panic!("POST {path}: {error}"))).await
     }
 
+    /// A request without a body, with headers.
+    ///
+    /// # Panics
+    /// No answer comes.
+    pub async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = headers.iter().fold(request, |request, &header| request.insert_header(header));
+        read(request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))).await
+    }
+
     /// One request; an error where no answer comes, as from a service that was killed.
     ///
     /// # Errors

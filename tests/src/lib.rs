@@ -10,11 +10,13 @@
 //! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
 //! - [`ticks`]: the ticks of crons, and a check that each second has one.
 //! - [`client::Api`]: a JSON client for the API.
+//! - [`browser::Browser`]: a Chromium that can reach nothing but this machine.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
 //! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
 //! `#[actix_rt::test]`, because the client is awc, which wants a thread of its own.
 
+pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod database;

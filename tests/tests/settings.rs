@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use actix_web::ResponseError;
-use posthaste_api::error::{ApiError, ErrorCode};
+use posthaste_api::error::{ApiError, ErrorCode, Limited};
 use posthaste_service::environment::names;
 use posthaste_tests::client::Api;
 use posthaste_tests::database::Database;
@@ -71,7 +71,7 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         ("LOG", "posthaste_api=loud", "takes off, error"),
         ("LOG_FORMAT", "xml", "takes json or pretty"),
     ];
-    let of_some: [(&[&str], &str, &str, &str); 21] = [
+    let of_some: [(&[&str], &str, &str, &str); 25] = [
         (&[SCHEDULER, DELIVERER], "LOCK_DATABASE_URL", "db:5432/app", url),
         (&[API], "ALLOW_ANONYMOUS", "maybe", "takes true or false"),
         (&[API], "POOL_SIZE", "0", "takes a whole number from 1"),
@@ -86,6 +86,10 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         (&[API], "JWT_ISSUER", "hunter2", "there is no JWT_SECRET"),
         (&[API], "AUTH_WEBHOOK_URL", "https://me:hunter2@id.example", "takes a URL such as"),
         (&[API], "AUTH_WEBHOOK_CACHE_SECONDS", "x", "takes a whole number from 0 to 86400"),
+        (&[API], "KEEP_ALIVE_SECONDS", "0", "takes a whole number from 1 to 3600"),
+        (&[API], "CORS_ORIGINS", "app.example.com", "takes origins such as https://app.example.com"),
+        (&[API], "CORS_ORIGINS", "https://app.example.com/path", "takes origins such as"),
+        (&[API], "CORS_ORIGINS", "https://app.example.com,*", "or * alone"),
         (&[DELIVERER], "WORKERS", "0", "takes a whole number from 1 to 256"),
         (&[DELIVERER], "WORKERS", "-1", "takes a whole number from 1 to 256"),
         (&[DELIVERER], "EGRESS_ALLOW", "banana", "banana"),
@@ -290,6 +294,12 @@ fn errors() -> Vec<ApiError> {
         ApiError::MediaType,
         ApiError::BodyTooLarge,
         ApiError::RequestTimeout,
+        ApiError::Malformed,
+        ApiError::Limit { of: Limited::Target, problem: text() },
+        ApiError::Limit { of: Limited::Head, problem: text() },
+        ApiError::Limit { of: Limited::Body, problem: text() },
+        ApiError::Limit { of: Limited::Value, problem: text() },
+        ApiError::CorsRefused(text()),
         ApiError::UnknownField(text()),
         ApiError::UnknownParameter(text()),
         ApiError::ReadOnlyField("id"),

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
@@ -101,8 +102,8 @@ pub async fn watch<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<Tracked<B>>, Error> {
     let under_way = request.conn_data::<Rc<Activity>>().map(UnderWay::new);
-    // After an upgrade the body is the connection itself.
-    if !request.head().upgrade() {
+    // After an upgrade to WebSocket, which only GET can ask for, the body is the connection itself.
+    if request.method() != Method::GET || !request.head().upgrade() {
         let payload = request.take_payload();
         request.set_payload(InTime::bound(payload));
     }

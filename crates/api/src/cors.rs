@@ -46,7 +46,6 @@ impl Origins {
     }
 
     /// What tells browsers so.
-    #[must_use]
     pub fn middleware(&self) -> Cors {
         let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
         let cors = Cors::default().allowed_methods(methods).allow_any_header().expose_headers(EXPOSED).max_age(MAX_AGE);

@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use posthaste_core::ids::Shard;
+use posthaste_core::ids::{MessageId, Shard};
 use posthaste_store::change::notify_changes;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
@@ -30,6 +30,7 @@ struct Hints {
     crons: bool,
     queues: bool,
     changes: bool,
+    edited: BTreeSet<MessageId>,
 }
 
 impl Waker {
@@ -43,14 +44,17 @@ impl Waker {
         self.hint(|hints| hints.crons = true);
     }
 
-    /// Something has changed that the others do not tell of, and that subscriptions are told of.
-    pub fn changes(&self) {
-        self.hint(|hints| hints.changes = true);
-    }
-
     /// A queue was paused or resumed.
     pub fn queues(&self) {
         self.hint(|hints| hints.queues = true);
+    }
+
+    /// What subscriptions tell of has changed. `edited` are messages that were changed without being moved in time.
+    pub fn changes(&self, edited: impl IntoIterator<Item = MessageId>) {
+        self.hint(|hints| {
+            hints.changes = true;
+            hints.edited.extend(edited);
+        });
     }
 
     fn hint(&self, add: impl FnOnce(&mut Hints)) {
@@ -93,7 +97,8 @@ async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
         notify_queues(&mut conn).await?;
     }
     if hints.changes {
-        notify_changes(&mut conn).await?;
+        let edited: Vec<MessageId> = hints.edited.into_iter().collect();
+        notify_changes(&mut conn, &edited).await?;
     }
     Ok(())
 }

@@ -1,52 +1,49 @@
-//! The leader's recurring duties: partitions made ahead of time, old ticks deleted.
+//! The leader's recurring duties: partitions made ahead, outcomes counted, and what nobody needs any more deleted.
 //!
 //! Their timetable is `tokio-cron-scheduler`'s. It keeps its jobs in memory, looks at them twice a second and goes by this
 //! machine's clock: good enough for housekeeping that may be late or happen twice, and for nothing else. Crons are fired
 //! by [`crate::firing`]. The timetable runs all the time but only rings; what it rings for is done by [`run`], which runs
 //! while this process leads, and a bell that nobody hears is gone.
+//!
+//! Each duty has its own task and connection, so that one that waits, fails or panics does not hold up the others.
+
+mod duty;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use posthaste_store::connect::{Connection, DatabaseUrl, Purpose, connect};
+use posthaste_store::connect::{DatabaseUrl, Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
-use posthaste_store::{partition, tick};
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
-/// Every 10 s, at once on taking the lead too: far more often than needed, so that a failed attempt is followed by another
-/// long before the ids run out.
-const PARTITIONS: &str = "*/10 * * * * *";
-/// Once an hour.
-const OLD_TICKS: &str = "0 17 * * * *";
-/// A tick's row makes it impossible to store its message twice. A week is longer than any dispute about that lasts.
-const TICKS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
-/// Ticks deleted per statement.
-const STEP: u16 = 10_000;
+use self::duty::{Bookmark, Duty};
 
 /// When which duty is due.
 pub(crate) struct Timetable {
     scheduler: JobScheduler,
-    partitions: Arc<Notify>,
-    old_ticks: Arc<Notify>,
+    bells: Vec<(Duty, Arc<Notify>)>,
 }
 
 impl Timetable {
     /// Starts to ring.
     pub(crate) async fn start() -> Result<Timetable, JobSchedulerError> {
-        Timetable::with(PARTITIONS, OLD_TICKS).await
+        Timetable::with(Duty::schedule).await
     }
 
-    async fn with(for_partitions: &str, for_old_ticks: &str) -> Result<Timetable, JobSchedulerError> {
+    async fn with(schedule: fn(Duty) -> &'static str) -> Result<Timetable, JobSchedulerError> {
         let mut scheduler = JobScheduler::new().await?;
         scheduler.init().await?;
-        let (partitions, old_ticks) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        scheduler.add(bell(for_partitions, &partitions)?).await?;
-        scheduler.add(bell(for_old_ticks, &old_ticks)?).await?;
+        let mut bells = Vec::new();
+        for duty in Duty::ALL {
+            let bell = Arc::new(Notify::new());
+            scheduler.add(ringing(schedule(duty), &bell)?).await?;
+            bells.push((duty, bell));
+        }
         scheduler.start().await?;
-        Ok(Timetable { scheduler, partitions, old_ticks })
+        Ok(Timetable { scheduler, bells })
     }
 
     /// Rings no more.
@@ -57,76 +54,67 @@ impl Timetable {
     }
 }
 
-fn bell(schedule: &str, bell: &Arc<Notify>) -> Result<Job, JobSchedulerError> {
+fn ringing(schedule: &str, bell: &Arc<Notify>) -> Result<Job, JobSchedulerError> {
     let bell = Arc::clone(bell);
     // Not `notify_one`, which would keep the call for whoever comes later.
     Job::new(schedule, move |_, _| bell.notify_waiters())
 }
 
-/// Does the duties as they become due, until `quit` is cancelled or the lease ends; a statement under way is finished
+/// Does the duties, at once and as they become due, until `quit` is cancelled or the lease ends; a statement under way is finished
 /// first. A duty that fails is logged and tried again when it is due next.
 pub(crate) async fn run(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
-    tokio::join!(keep_partitions(timetable, url, lease, quit), keep_ticks(timetable, url, lease, quit));
+    let mut kept = JoinSet::new();
+    for (duty, bell) in &timetable.bells {
+        let term = Term { url: url.clone(), lease: lease.clone(), quit: quit.clone() };
+        kept.spawn(term.keep(*duty, Arc::clone(bell)));
+    }
+    while let Some(ended) = kept.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a duty is not done any more until another scheduler leads");
+        }
+    }
 }
 
-async fn keep_partitions(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
-    let mut conn = None;
-    while !quit.is_cancelled() && lease.is_live() {
-        match ensure_partitions(url, &mut conn, quit).await {
-            Ok(0) => {}
-            Ok(made) => tracing::info!(made, "made partitions ahead"),
-            Err(error) => {
-                tracing::warn!(%error, "partitions could not be made ahead, trying again in 10 s");
-                conn = None;
+/// As long as this process leads.
+struct Term {
+    url: DatabaseUrl,
+    lease: Lease,
+    quit: CancellationToken,
+}
+
+impl Term {
+    async fn keep(self, duty: Duty, bell: Arc<Notify>) {
+        let mut bookmark = Bookmark::default();
+        while self.lasts() {
+            match self.perform(duty, &mut bookmark).await {
+                Ok(count) if count == 0 || !duty.is_news() => tracing::debug!(count, "{}", duty.done()),
+                Ok(count) => tracing::info!(count, "{}", duty.done()),
+                Err(error) => tracing::warn!(%error, "a duty failed and is tried again when it is due next: {duty:?}"),
+            }
+            rung(&bell, &self.quit).await;
+        }
+    }
+
+    /// All the steps that there are; answers what they did in total.
+    async fn perform(&self, duty: Duty, bookmark: &mut Bookmark) -> Result<u64, StoreError> {
+        let Some(conn) = self.quit.run_until_cancelled(connect(&self.url, Purpose::Pool)).await else {
+            return Ok(0);
+        };
+        let (mut conn, mut total) = (conn?, 0);
+        bookmark.begin();
+        while self.lasts() {
+            let step = duty.step(&mut conn, bookmark).await?;
+            total += step.count;
+            if !step.more {
+                break;
             }
         }
-        rung(&timetable.partitions, quit).await;
+        Ok(total)
     }
-}
 
-async fn ensure_partitions(
-    url: &DatabaseUrl,
-    conn: &mut Option<Connection>,
-    quit: &CancellationToken,
-) -> Result<i32, StoreError> {
-    let conn = match conn {
-        Some(conn) => conn,
-        None => match quit.run_until_cancelled(connect(url, Purpose::Pool)).await {
-            Some(opened) => conn.insert(opened?),
-            None => return Ok(0),
-        },
-    };
-    partition::ensure_partitions(conn).await
-}
-
-async fn keep_ticks(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
-    loop {
-        rung(&timetable.old_ticks, quit).await;
-        if quit.is_cancelled() || !lease.is_live() {
-            return;
-        }
-        if let Err(error) = forget_ticks(url, lease, quit).await {
-            tracing::warn!(%error, "old ticks of crons could not be deleted, trying again in an hour");
-        }
+    fn lasts(&self) -> bool {
+        !self.quit.is_cancelled() && self.lease.is_live()
     }
-}
-
-async fn forget_ticks(url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) -> Result<(), StoreError> {
-    let Some(conn) = quit.run_until_cancelled(connect(url, Purpose::Pool)).await else {
-        return Ok(());
-    };
-    let (mut conn, mut deleted) = (conn?, 0);
-    while !quit.is_cancelled() && lease.is_live() {
-        let step = tick::forget(&mut conn, TICKS_KEPT, STEP).await?;
-        deleted += step;
-        if step < u64::from(STEP) {
-            break;
-        }
-    }
-    if deleted > 0 {
-        tracing::info!(deleted, "deleted old ticks of crons");
-    }
-    Ok(())
 }
 
 /// Waits until the bell rings or everything ends.
@@ -139,15 +127,17 @@ async fn rung(bell: &Notify, quit: &CancellationToken) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use tokio::time::timeout;
 
     use super::*;
 
     #[tokio::test]
-    async fn the_timetable_rings() {
-        let timetable = Timetable::with("*/1 * * * * *", OLD_TICKS).await.unwrap();
-        for _ in 0..2 {
-            timeout(Duration::from_secs(30), timetable.partitions.notified()).await.unwrap();
+    async fn the_timetable_rings_for_every_duty() {
+        let timetable = Timetable::with(|_| "*/1 * * * * *").await.unwrap();
+        for (_, bell) in timetable.bells.iter().chain(&timetable.bells) {
+            timeout(Duration::from_secs(30), bell.notified()).await.unwrap();
         }
         timetable.stop().await;
     }

@@ -10,7 +10,6 @@
 
 use std::time::Duration;
 
-use diesel::QueryResult;
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
@@ -22,7 +21,7 @@ use posthaste_core::time::Timestamp;
 use crate::error::StoreError;
 use crate::reading::{Facts, Snapshot, arrivals, begin, from_postgres, to_postgres};
 use crate::statement::statement;
-use crate::wakeup::{CHANGES, CRONS, PENDING, QUEUES, notify};
+use crate::wakeup::{CHANGES, CRONS, PENDING, notify};
 
 /// How far before the last look a look begins.
 pub const MARGIN: Duration = Duration::from_secs(5);
@@ -32,6 +31,9 @@ pub const KEPT_MINUTES: i32 = 10;
 
 /// Rows of each kind that one look reads at most.
 const LIMIT: i64 = 100_000;
+
+/// Ids that one notification names: 19 digits and a comma each, of the 8000 bytes that a payload may have.
+const NAMED_AT_ONCE: usize = 350;
 
 /// Something that has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -131,29 +133,44 @@ pub async fn look(conn: &mut AsyncPgConnection, place: &Place) -> Result<Look, S
 /// # Errors
 /// As any statement; the caller may go on without.
 pub async fn listen(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    conn.batch_execute(&format!("LISTEN {PENDING}; LISTEN {CRONS}; LISTEN {QUEUES}; LISTEN {CHANGES}")).await?;
+    conn.batch_execute(&format!("LISTEN {PENDING}; LISTEN {CRONS}; LISTEN {CHANGES}")).await?;
     Ok(())
 }
 
-/// Waits for news after [`listen`]. It is safe to drop.
+/// Waits for news after [`listen`]; answers the messages that they name, if they name any. It is safe to drop.
 ///
 /// # Errors
 /// The connection is lost.
-pub async fn news(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+pub async fn news(conn: &mut AsyncPgConnection) -> Result<Vec<MessageId>, StoreError> {
     let mut notifications = std::pin::pin!(conn.notifications_stream());
     match notifications.next().await {
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(news)) if news.channel == CHANGES => Ok(named(&news.payload)),
+        Some(Ok(_)) => Ok(Vec::new()),
         Some(Err(error)) => Err(error.into()),
         None => Err(StoreError::Unavailable("the connection was closed".to_owned())),
     }
 }
 
-/// Tells the subscriptions of all processes that something has changed.
+/// Tells the subscriptions of all processes that something has changed. `edited` are messages whose change moves nothing in
+/// `pending` and is therefore found by nobody who does not hear of it. Only a hint for everything else.
 ///
 /// # Errors
 /// Whatever the database says; the caller may ignore it.
-pub async fn notify_changes(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
-    notify(conn, CHANGES, "").await
+pub async fn notify_changes(conn: &mut AsyncPgConnection, edited: &[MessageId]) -> Result<(), StoreError> {
+    if edited.is_empty() {
+        return notify(conn, CHANGES, "").await;
+    }
+    for ids in edited.chunks(NAMED_AT_ONCE) {
+        let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
+        notify(conn, CHANGES, &format!("message:{}", ids.join(","))).await?;
+    }
+    Ok(())
+}
+
+/// A payload that makes no sense (anyone may NOTIFY) names nothing.
+fn named(payload: &str) -> Vec<MessageId> {
+    let ids = payload.strip_prefix("message:").unwrap_or_default().split(',');
+    ids.filter_map(|id| id.trim().parse().ok().map(MessageId)).collect()
 }
 
 /// Writes deletions down, each with the queue that it was in; a queue's own id for a queue. To be called in the transaction
@@ -161,11 +178,11 @@ pub async fn notify_changes(conn: &mut AsyncPgConnection) -> Result<(), StoreErr
 ///
 /// # Errors
 /// As any statement.
-pub(crate) async fn record_deletions(
+pub async fn record_deletions(
     conn: &mut AsyncPgConnection,
     entity: Entity,
     gone: &[(i64, i64)],
-) -> QueryResult<()> {
+) -> Result<(), StoreError> {
     if gone.is_empty() {
         return Ok(());
     }
@@ -220,4 +237,19 @@ statement! {
      )
      INSERT INTO posthaste.deletions (entity, entity_id, queue_id)
      SELECT {entity}, gone.id, gone.queue_id FROM unnest({ids}, {queues}) AS gone(id, queue_id)"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn news_name_messages() {
+        assert_eq!(named("message:1,2, 3"), [MessageId(1), MessageId(2), MessageId(3)]);
+        for nothing in ["", "message:", "messages:1", "1,2", "message:x,,-"] {
+            assert_eq!(named(nothing), [], "{nothing}");
+        }
+        let most: Vec<String> = std::iter::repeat_n(i64::MAX.to_string(), NAMED_AT_ONCE).collect();
+        assert!(most.join(",").len() + "message:".len() < 8000);
+    }
 }

@@ -137,7 +137,7 @@ statement! {
     row (BigInt, Nullable<Timestamptz>)
     "SELECT (SELECT count(*) FROM (
                 SELECT FROM posthaste.pending p WHERE p.queue_id >= {queue} AND p.queue_id <= {queue}
-                 ORDER BY p.queue_id, p.message_id LIMIT {limit}) AS some),
+                 ORDER BY p.queue_id, p.message_id LIMIT {limit}) AS counted),
             (SELECT min(first.due_at)
                FROM generate_series(0, posthaste.shards() - 1) AS s
               CROSS JOIN LATERAL (
@@ -148,7 +148,7 @@ statement! {
 statement! {
     struct BacklogOfAll { limit: i64 => BigInt }
     row (BigInt,)
-    "SELECT count(*) FROM (SELECT FROM posthaste.pending p ORDER BY p.message_id LIMIT {limit}) AS some"
+    "SELECT count(*) FROM (SELECT FROM posthaste.pending p ORDER BY p.message_id LIMIT {limit}) AS counted"
 }
 
 /// What is still to be delivered of a queue, or of all.

@@ -132,32 +132,29 @@ pub async fn get(conn: &mut AsyncPgConnection, id: CronId) -> Result<Option<Cron
 /// # Errors
 /// As any transaction.
 pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[CronId]) -> Result<Vec<DeletedCron>, StoreError> {
-    let deleted = conn
-        .transaction(async |conn| {
-            // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot,
-            // and only the second sees it.
-            let returning = (Row::as_returning(), crons::next_message_id);
-            let gone: Vec<(Row, Option<i64>)> =
-                diesel::delete(crons::table.filter(crons::id.eq_any(ids.iter().map(|id| id.0))))
-                    .returning(returning)
-                    .get_results(conn)
-                    .await?;
-            let mut deleted = Vec::with_capacity(gone.len());
-            for (row, next) in gone {
-                let shard = match next {
-                    Some(message) => Cancel { message }.get_result::<(i32,)>(conn).await.optional()?,
-                    None => None,
-                };
-                deleted.push(DeletedCron { cron: row.into(), shard: shard.map(|(shard,)| Shard(shard)) });
-            }
-            deleted.sort_by_key(|deleted| deleted.cron.id);
-            let gone: Vec<(i64, i64)> =
-                deleted.iter().map(|deleted| (deleted.cron.id.0, deleted.cron.queue_id.0)).collect();
-            record_deletions(conn, Entity::Cron, &gone).await?;
-            Ok::<_, diesel::result::Error>(deleted)
-        })
-        .await?;
-    Ok(deleted)
+    conn.transaction(async |conn| {
+        // Two statements: where the first waits for the scheduler, the next message is younger than its snapshot,
+        // and only the second sees it.
+        let returning = (Row::as_returning(), crons::next_message_id);
+        let gone: Vec<(Row, Option<i64>)> =
+            diesel::delete(crons::table.filter(crons::id.eq_any(ids.iter().map(|id| id.0))))
+                .returning(returning)
+                .get_results(conn)
+                .await?;
+        let mut deleted = Vec::with_capacity(gone.len());
+        for (row, next) in gone {
+            let shard = match next {
+                Some(message) => Cancel { message }.get_result::<(i32,)>(conn).await.optional()?,
+                None => None,
+            };
+            deleted.push(DeletedCron { cron: row.into(), shard: shard.map(|(shard,)| Shard(shard)) });
+        }
+        deleted.sort_by_key(|deleted| deleted.cron.id);
+        let rows: Vec<(i64, i64)> = deleted.iter().map(|gone| (gone.cron.id.0, gone.cron.queue_id.0)).collect();
+        record_deletions(conn, Entity::Cron, &rows).await?;
+        Ok::<_, StoreError>(deleted)
+    })
+    .await
 }
 
 statement! {

@@ -131,40 +131,38 @@ pub async fn delete_all(
     deletion: Deletion,
 ) -> Result<Deleted, StoreError> {
     let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let deleted = conn
-        .transaction(async |conn| {
-            // From here a cron's insert waits for us: its foreign key asks for the row.
-            let rows: Vec<Row> = queues::table
-                .filter(queues::id.eq_any(&ids))
-                .order(queues::id)
-                .select(Row::as_select())
-                .for_update()
-                .load(conn)
-                .await?;
-            let with_crons = crons::table.filter(crons::queue_id.eq_any(&ids));
-            match deletion {
-                Deletion::IfUnused => {
-                    if diesel::select(diesel::dsl::exists(with_crons)).get_result(conn).await? {
+    conn.transaction(async |conn| {
+        // From here a cron's insert waits for us: its foreign key asks for the row.
+        let rows: Vec<Row> = queues::table
+            .filter(queues::id.eq_any(&ids))
+            .order(queues::id)
+            .select(Row::as_select())
+            .for_update()
+            .load(conn)
+            .await?;
+        let with_crons = crons::table.filter(crons::queue_id.eq_any(&ids));
+        match deletion {
+            Deletion::IfUnused => {
+                if diesel::select(diesel::dsl::exists(with_crons)).get_result(conn).await? {
+                    return Ok(Deleted::InUse);
+                }
+                for row in &rows {
+                    if !shards_with_messages(conn, QueueId(row.id)).await?.is_empty() {
                         return Ok(Deleted::InUse);
                     }
-                    for row in &rows {
-                        if !shards_with_messages(conn, QueueId(row.id)).await?.is_empty() {
-                            return Ok(Deleted::InUse);
-                        }
-                    }
-                }
-                Deletion::Force => {
-                    let gone = diesel::delete(with_crons).returning((crons::id, crons::queue_id));
-                    record_deletions(conn, Entity::Cron, &gone.get_results(conn).await?).await?;
                 }
             }
-            diesel::delete(queues::table.filter(queues::id.eq_any(&ids))).execute(conn).await?;
-            let gone: Vec<(i64, i64)> = rows.iter().map(|row| (row.id, row.id)).collect();
-            record_deletions(conn, Entity::Queue, &gone).await?;
-            Ok::<_, diesel::result::Error>(Deleted::Deleted(rows.into_iter().map(Queue::from).collect()))
-        })
-        .await?;
-    Ok(deleted)
+            Deletion::Force => {
+                let gone = diesel::delete(with_crons).returning((crons::id, crons::queue_id)).get_results(conn).await?;
+                record_deletions(conn, Entity::Cron, &gone).await?;
+            }
+        }
+        diesel::delete(queues::table.filter(queues::id.eq_any(&ids))).execute(conn).await?;
+        let gone: Vec<(i64, i64)> = rows.iter().map(|row| (row.id, row.id)).collect();
+        record_deletions(conn, Entity::Queue, &gone).await?;
+        Ok::<_, StoreError>(Deleted::Deleted(rows.into_iter().map(Queue::from).collect()))
+    })
+    .await
 }
 
 /// Cancels what is pending of a queue that has been deleted, in steps of a bounded size, each its own transaction.

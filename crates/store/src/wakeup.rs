@@ -22,7 +22,7 @@ pub const MEMBERS: &str = "posthaste_members";
 /// A queue was paused or resumed. Payload: empty.
 pub const QUEUES: &str = "posthaste_queues";
 
-/// What clients see has changed: for subscriptions. Payload: empty.
+/// What clients see has changed: for subscriptions. Payload: empty, or `message:` and the ids of edited messages.
 pub const CHANGES: &str = "posthaste_changes";
 
 /// What a notification tells.

@@ -3,6 +3,7 @@
 mod audit;
 mod keys;
 mod secrets;
+mod tokens;
 
 use std::time::Duration;
 

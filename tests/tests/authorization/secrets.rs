@@ -5,7 +5,7 @@ use posthaste_tests::receiver::{Answer, Receiver};
 use super::*;
 
 /// Signed with `hunter2-of-the-tokens`: role `user`, user 42, and no end.
-const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
+pub(super) const TOKEN: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.\
      eyJYLVBMQVRGT1JNQVRJQy1ST0xFIjoidXNlciIsIlgtUExBVEZPUk1BVElDLVVTRVItSUQiOjQyfQ.\
      GJxhLmaNC_Q1k3lOj2bVCoUKx4V7jpKtdyhQYjNoeD8";
 

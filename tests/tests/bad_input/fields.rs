@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Kind, READ_ONLY, Setup, UNKNOWN_FIELD, UNKNOWN_QUEUE, VALIDATION, VALUE, assert_refused, right};
+use super::{EXCESS, Kind, READ_ONLY, Setup, UNKNOWN_FIELD, UNKNOWN_QUEUE, VALIDATION, VALUE, assert_refused, right};
 
 /// Fields put over those of a right body, what is answered, and a part of the message.
 type Case = (Value, Kind, &'static str);
@@ -33,7 +33,7 @@ async fn queues() {
         {"name": null} => VALIDATION, "body/name must be string";
         {"name": 1} => VALIDATION, "body/name must be string";
         {"name": ""} => VALUE, "body/name: the name must not be empty";
-        {"name": "x".repeat(256)} => VALUE, "at most 255 characters, not 256";
+        {"name": "x".repeat(256)} => EXCESS, "at most 255 characters, not 256";
         {"name": "a\u{0}b"} => VALUE, "must not contain control characters";
         {"callbackUrl": null} => VALIDATION, "body/callbackUrl must be string";
         {"callbackUrl": ["http://x/"]} => VALIDATION, "body/callbackUrl must be string";
@@ -43,7 +43,7 @@ async fn queues() {
         {"callbackUrl": "ftp://example.com/"} => VALUE, "must begin with http:// or https://";
         {"callbackUrl": "file:///etc/passwd"} => VALUE, "must begin with http:// or https://";
         {"callbackUrl": "http://me:hunter2@example.com/"} => VALUE, "must not hold a user name or password";
-        {"callbackUrl": format!("http://x/{}", "y".repeat(2040))} => VALUE, "at most 2048 characters";
+        {"callbackUrl": format!("http://x/{}", "y".repeat(2040))} => EXCESS, "at most 2048 characters";
         {"callbackUrl": "http://x/a b"} => VALUE, "must not contain the character ' '";
         {"callbackUrl": " http://x/"} => VALUE, "must not contain the character ' '";
         {"callbackUrl": "http://x/\r\nHost: y"} => VALUE, "must not contain the character";
@@ -143,7 +143,7 @@ async fn crons() {
         {"schedule": "0 0 30 2 *"} => VALUE, "never fires";
         {"schedule": "@reboot"} => VALUE, "is not a schedule macro";
         {"schedule": "on each day at noon"} => VALUE, "minute field is wrong";
-        {"schedule": "* ".repeat(200)} => VALUE, "at most 255 characters, not 400";
+        {"schedule": "* ".repeat(200)} => EXCESS, "at most 255 characters, not 400";
         {"schedule": "* * * * \u{0}"} => VALUE, "day of week field is wrong";
         {"body": "\u{0}"} => VALUE, "must not contain U+0000";
         {"id": 1} => READ_ONLY, "body/id is set by Posthaste alone";
@@ -172,6 +172,11 @@ fn headers() -> Vec<Case> {
         {"headers": {"x:": "y"}} => VALUE, "is not a header name";
         {"headers": {"größe": "1"}} => VALUE, "is not a header name";
         {"headers": {"X-A": "1", "x-a": "2"}} => VALUE, "is given twice";
-        {"headers": {"x": "y".repeat(20_000)}} => VALUE, "at most 16384 bytes together";
+        {"headers": {"x": "y".repeat(20_000)}} => EXCESS, "at most 16384 bytes together";
+        {"headers": many(65)} => EXCESS, "at most 64 headers, not 65";
     }
+}
+
+fn many(headers: usize) -> Value {
+    (0..headers).map(|n| (format!("x-{n}"), json!("y"))).collect::<serde_json::Map<_, _>>().into()
 }

@@ -11,8 +11,8 @@ const client = graphqlWs.createClient({ url: socket.href, connectionParams: () =
 
 const fetcher = GraphiQL.createFetcher({ url: url.href, wsClient: client });
 
-const defaultQuery = `# Posthaste's GraphQL API. Ctrl-Enter runs the query at the cursor.
-# Credentials go into the tab "Headers" below, for example
+const defaultQuery = `# Ctrl-Enter runs the query at the cursor.
+# Credentials go into the tab "Headers" below:
 #   {"X-PLATFORMATIC-ADMIN-SECRET": "…"}
 
 query Queues {

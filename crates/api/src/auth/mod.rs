@@ -25,13 +25,7 @@ pub mod webhook;
 
 use std::sync::Arc;
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
-use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError};
-use posthaste_core::entity::{CronField, Field, MessageField, QueueField};
 use serde_json::Value;
 
 pub use caller::Caller;
@@ -156,36 +150,6 @@ impl Auth {
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.trim_start().split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| rest.trim())
-}
-
-/// Lets a request through whose caller may do everything with what its path names that its method stands for.
-///
-/// # Errors
-/// Those of the service behind it.
-pub async fn require_grant<B: MessageBody>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let caller = request.extract::<Caller>().await;
-    let operation = match *request.method() {
-        Method::GET | Method::HEAD => Operation::Find,
-        Method::DELETE => Operation::Delete,
-        _ => Operation::Save,
-    };
-    let allowed = caller.and_then(|caller| match request.path().split('/').nth(1) {
-        Some("queues") => unbounded(caller.grant::<QueueField>(operation)?),
-        Some("messages") => unbounded(caller.grant::<MessageField>(operation)?),
-        Some("crons" | "cron") => unbounded(caller.grant::<CronField>(operation)?),
-        _ => caller.administer(),
-    });
-    match allowed {
-        Ok(()) => Ok(next.call(request).await?.map_into_left_body()),
-        Err(error) => Ok(request.into_response(error.error_response()).map_into_right_body()),
-    }
-}
-
-fn unbounded<F: Field>(grant: Grant<F>) -> Result<(), ApiError> {
-    if grant == Grant::everything() { Ok(()) } else { Err(ApiError::Forbidden) }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use actix_web::web::Data;
 use futures_util::FutureExt;
 use posthaste_core::entity::Entity;
+use posthaste_core::ids::MessageId;
 use posthaste_store::change::{Change, Place, Timed, listen, look, news, present};
 use posthaste_store::connect::{Connection, DatabaseUrl, Purpose, connect};
 use posthaste_store::error::StoreError;
@@ -98,9 +99,9 @@ impl Hub {
 
 impl Shared {
     async fn run(&self, app: &App, url: &DatabaseUrl) {
-        let mut progress = None;
+        let (mut progress, mut named) = (None, BTreeSet::new());
         loop {
-            let Err(failure) = self.follow(app, url, &mut progress).await;
+            let Err(failure) = self.follow(app, url, &mut progress, &mut named).await;
             tracing::warn!(error = %failure, "subscriptions wait: changes cannot be looked for");
             tokio::time::sleep(EVERY).await;
         }
@@ -112,6 +113,7 @@ impl Shared {
         app: &App,
         url: &DatabaseUrl,
         progress: &mut Option<Progress>,
+        named: &mut BTreeSet<MessageId>,
     ) -> Result<Infallible, Failure> {
         let mut conn = connect(url, Purpose::Reading).await?;
         if let Err(error) = listen(&mut conn).await {
@@ -120,7 +122,7 @@ impl Shared {
         loop {
             let began = Instant::now();
             match progress {
-                Some(progress) => self.look(app, &mut conn, progress).await?,
+                Some(progress) => self.look(app, &mut conn, progress, named).await?,
                 None => {
                     let place = present(&mut conn).await?;
                     let first = look(&mut conn, &place).await?;
@@ -128,24 +130,31 @@ impl Shared {
                     self.begun.send_replace(true);
                 }
             }
+            named.clear();
             let shortest = (began.elapsed() * SHARE).clamp(SHORTEST, EVERY);
             if let Ok(first) = tokio::time::timeout(EVERY, news(&mut conn)).await {
-                first?;
+                named.extend(first?);
                 tokio::time::sleep(shortest).await;
                 while let Some(another) = news(&mut conn).now_or_never() {
-                    another?;
+                    named.extend(another?);
                 }
             }
         }
     }
 
-    async fn look(&self, app: &App, conn: &mut Connection, progress: &mut Progress) -> Result<(), Failure> {
+    async fn look(
+        &self,
+        app: &App,
+        conn: &mut Connection,
+        progress: &mut Progress,
+        named: &BTreeSet<MessageId>,
+    ) -> Result<(), Failure> {
         let found = look(conn, &progress.place).await?;
         if found.incomplete {
             tracing::warn!("changes were missed, after a restart of the database or a flood; subscriptions end");
             self.channels.cut();
         }
-        let mut messages: BTreeSet<i64> = found.arrived.iter().map(|id| id.0).collect();
+        let mut messages: BTreeSet<i64> = found.arrived.iter().chain(named).map(|id| id.0).collect();
         let (mut queues, mut crons, mut deleted) = (BTreeSet::new(), BTreeSet::new(), Vec::new());
         for timed in found.timed.iter().filter(|timed| !progress.seen.contains(timed)) {
             match timed.change {

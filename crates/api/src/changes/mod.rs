@@ -5,8 +5,9 @@
 //!
 //! Promise: from the moment that a subscription is there, every committed change reaches it at least once and as the row
 //! is then, or else the subscription ends with [`ApiError::ChangesMissed`]. Nothing is passed over in silence. Changes that
-//! follow each other quickly may be told of once. One thing is not found: what is committed more than
-//! [`posthaste_store::change::MARGIN`] after its own time, other than in `pending`.
+//! follow each other quickly may be told of once. Two things are not found: what is committed more than
+//! [`posthaste_store::change::MARGIN`] after its own time, and, where notifications do not come through, edits of messages
+//! that are not pending.
 
 mod channel;
 mod hub;

@@ -130,6 +130,7 @@ impl Resource for Crons {
         let deleted = app.database.write(move |conn| async move { cron::delete_all(conn, &ids).await }.boxed()).await?;
         app.waker.pending(deleted.iter().filter_map(|deleted| deleted.shard));
         app.waker.crons();
+        app.waker.changes([]);
         Ok(deleted.into_iter().map(|deleted| deleted.cron).collect())
     }
 }
@@ -139,6 +140,7 @@ fn done(app: &App, changed: Changed<cron::Stored, ApiError>, named: Option<Queue
         Changed::Done((rows, shards)) => {
             app.waker.pending(shards);
             app.waker.crons();
+            app.waker.changes([]);
             Ok(rows)
         }
         Changed::Refused(error) => Err(error),

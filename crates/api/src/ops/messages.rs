@@ -137,6 +137,7 @@ impl Resource for Messages {
         match app.database.write(move |conn| async move { message::change(conn, &ids, &plan).await }.boxed()).await? {
             Changed::Done((rows, shards)) => {
                 app.waker.pending(shards);
+                app.waker.changes(rows.iter().map(|message| message.id));
                 Ok(rows)
             }
             Changed::Refused(error) => Err(error),
@@ -149,6 +150,7 @@ impl Resource for Messages {
         let delete = app.database.write(move |conn| async move { message::delete_all(conn, &ids).await }.boxed());
         let deleted = delete.await?;
         app.waker.pending(deleted.iter().filter_map(|deleted| deleted.shard));
+        app.waker.changes([]);
         Ok(deleted.into_iter().map(|deleted| deleted.message).collect())
     }
 }

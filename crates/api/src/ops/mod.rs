@@ -13,7 +13,7 @@ mod resource;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use posthaste_core::entity::{Entity, Field};
+use posthaste_core::entity::Field;
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::listing::Listing;
 use serde_json::value::RawValue;
@@ -110,7 +110,6 @@ pub async fn create<R: Resource>(
     R::set_idempotency_key(&mut new, idempotency_key)?;
     R::check_new(app, &grant, &new).await?;
     let stored = R::create(app, new).await?;
-    announce::<R>(app);
     app.audit(caller, R::Field::ENTITY, "create", &[R::id(&stored.row)], None).await;
     Ok(stored)
 }
@@ -128,7 +127,6 @@ pub async fn create_all<R: Resource>(app: &App, caller: &Caller, objects: &[Stri
         new.push(one);
     }
     let rows = R::create_all(app, new).await?;
-    announce::<R>(app);
     app.audit(caller, R::Field::ENTITY, "create", &ids_in::<R>(&rows), None).await;
     Ok(rows)
 }
@@ -196,7 +194,6 @@ async fn change<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::change(app, ids, patch, grant.filter).await?;
-    announce::<R>(app);
     app.audit(caller, R::Field::ENTITY, "update", &ids_in::<R>(&rows), Some(names)).await;
     Ok(rows)
 }
@@ -243,16 +240,8 @@ async fn remove<R: Resource>(
         return Ok(Vec::new());
     }
     let rows = R::delete(app, ids, deletion).await?;
-    app.waker.changes();
     app.audit(caller, R::Field::ENTITY, "delete", &ids_in::<R>(&rows), None).await;
     Ok(rows)
-}
-
-/// Subscriptions hear early. Of messages the deliverers are told, and subscriptions with them.
-fn announce<R: Resource>(app: &App) {
-    if R::Field::ENTITY != Entity::Message {
-        app.waker.changes();
-    }
 }
 
 /// A filter must not tell about fields that its sender may not read.

@@ -90,7 +90,10 @@ impl Resource for Queues {
     async fn create_all(app: &App, new: Vec<NewQueue>) -> Result<Vec<Queue>, ApiError> {
         let named = new.iter().filter_map(|queue| queue.dead_letter_queue_id).next();
         match app.database.write(move |conn| async move { queue::insert_all(conn, &new).await }.boxed()).await? {
-            Changed::Done(rows) => Ok(rows),
+            Changed::Done(rows) => {
+                app.waker.changes([]);
+                Ok(rows)
+            }
             Changed::Refused(never) => match never {},
             Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
         }
@@ -112,7 +115,10 @@ impl Resource for Queues {
         };
         let ids: Vec<QueueId> = ids.into_iter().map(QueueId).collect();
         match app.database.write(move |conn| async move { queue::change(conn, &ids, &plan).await }.boxed()).await? {
-            Changed::Done(rows) => Ok(rows),
+            Changed::Done(rows) => {
+                app.waker.changes([]);
+                Ok(rows)
+            }
             Changed::Refused(error) => Err(error),
             Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
         }
@@ -133,6 +139,7 @@ impl Resource for Queues {
                         cancel(app, queue.id).await;
                     }
                 }
+                app.waker.changes([]);
                 Ok(rows)
             }
         }
@@ -193,6 +200,7 @@ pub async fn set_paused(
         return Ok(None);
     }
     app.waker.queues();
+    app.waker.changes([]);
     app.audit(caller, Entity::Queue, action, &[id], None).await;
     Ok(Queues::find(app, Listing::first(1, theirs)).await?.pop())
 }

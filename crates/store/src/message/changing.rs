@@ -61,20 +61,17 @@ pub async fn change<E: Send>(
 /// # Errors
 /// As any transaction.
 pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Result<Vec<DeletedMessage>, StoreError> {
-    let result = conn.transaction(async |conn| {
+    conn.transaction(async |conn| {
         let mut deleted = Vec::with_capacity(ids.len());
         for id in ids {
             deleted.extend(delete(conn, *id).await?);
         }
-        let gone = deleted.iter().map(|deleted: &DeletedMessage| (deleted.message.id.0, deleted.message.queue_id.0));
-        record_deletions(conn, Entity::Message, &gone.collect::<Vec<_>>()).await?;
-        Ok::<_, Undone<std::convert::Infallible>>(deleted)
-    });
-    match outcome(result.await)? {
-        Changed::Done(deleted) => Ok(deleted),
-        Changed::Refused(never) => match never {},
-        Changed::UnknownQueue => Err(StoreError::unexpected("a deletion that violates a foreign key")),
-    }
+        let rows: Vec<(i64, i64)> =
+            deleted.iter().map(|gone: &DeletedMessage| (gone.message.id.0, gone.message.queue_id.0)).collect();
+        record_deletions(conn, Entity::Message, &rows).await?;
+        Ok::<_, StoreError>(deleted)
+    })
+    .await
 }
 
 fn update(message: &Message, planned: Message) -> Update {

@@ -1,0 +1,146 @@
+//! Which duties there are, when each is due besides on taking the lead, and what one step of it is.
+//!
+//! Every step is one statement of a bounded size, and right to do twice.
+
+use std::time::Duration;
+
+use posthaste_store::connect::Connection;
+use posthaste_store::error::StoreError;
+use posthaste_store::{count, partition, retention, tick};
+
+/// Rows per statement.
+const STEP: u16 = 10_000;
+/// A tick's row makes it impossible to store its message twice. A week is longer than any dispute about that lasts.
+const TICKS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Subscriptions read what was deleted every second or so; one that was away for longer reads everything anew.
+const DELETIONS_KEPT: Duration = Duration::from_secs(10 * 60);
+const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
+/// Every so many times counting begins with the oldest row again, for those that committed after later ones were counted.
+/// Each time, it would read what an old transaction keeps of all that was ever counted.
+const FROM_THE_BEGINNING: u32 = 30;
+
+/// Something that the leader does again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Duty {
+    Partitions,
+    Counts,
+    Ticks,
+    IdempotencyKeys,
+    Deletions,
+    AuditLog,
+}
+
+/// What one step did, and whether another is to follow at once.
+pub(super) struct Step {
+    pub count: u64,
+    pub more: bool,
+}
+
+impl Duty {
+    pub const ALL: [Duty; 6] =
+        [Duty::Partitions, Duty::Counts, Duty::Ticks, Duty::IdempotencyKeys, Duty::Deletions, Duty::AuditLog];
+
+    /// As a cron with seconds.
+    pub fn schedule(self) -> &'static str {
+        match self {
+            // Far more often than needed, so that a failed attempt is followed by another long before the ids run out.
+            Duty::Partitions => "*/10 * * * * *",
+            Duty::Counts => "*/10 * * * * *",
+            Duty::Ticks => "0 17 * * * *",
+            Duty::IdempotencyKeys => "41 * * * * *",
+            Duty::Deletions => "23 * * * * *",
+            Duty::AuditLog => "0 47 * * * *",
+        }
+    }
+
+    /// Whether it is worth a line in the log that it did something, or is nothing but routine.
+    pub fn is_news(self) -> bool {
+        match self {
+            Duty::Counts => false,
+            Duty::Partitions | Duty::Ticks | Duty::IdempotencyKeys | Duty::Deletions | Duty::AuditLog => true,
+        }
+    }
+
+    /// For the log.
+    pub fn done(self) -> &'static str {
+        match self {
+            Duty::Partitions => "made partitions ahead",
+            Duty::Counts => "counted batches of outcomes",
+            Duty::Ticks => "deleted old ticks of crons",
+            Duty::IdempotencyKeys => "deleted expired idempotency keys",
+            Duty::Deletions => "deleted old news of deletions",
+            Duty::AuditLog => "deleted old entries of the audit log",
+        }
+    }
+
+    pub async fn step(self, conn: &mut Connection, bookmark: &mut Bookmark) -> Result<Step, StoreError> {
+        match self {
+            Duty::Partitions => {
+                let made = partition::ensure_partitions(conn).await?;
+                Ok(Step { count: u64::try_from(made).unwrap_or(0), more: false })
+            }
+            Duty::Counts => {
+                let folded = count::fold(conn, bookmark.after, STEP).await?;
+                bookmark.after = folded.last.unwrap_or(bookmark.after);
+                Ok(bounded(folded.rows))
+            }
+            Duty::Ticks => tick::forget(conn, TICKS_KEPT, STEP).await.map(bounded),
+            Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
+            Duty::Deletions => retention::delete_old_deletions(conn, DELETIONS_KEPT, STEP).await.map(bounded),
+            Duty::AuditLog => retention::delete_old_audit(conn, AUDIT_KEPT, STEP).await.map(bounded),
+        }
+    }
+}
+
+fn bounded(count: u64) -> Step {
+    Step { count, more: count >= u64::from(STEP) }
+}
+
+/// Up to where outcomes were counted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bookmark {
+    after: i64,
+    times: u32,
+}
+
+impl Default for Bookmark {
+    fn default() -> Bookmark {
+        Bookmark { after: i64::MIN, times: 0 }
+    }
+}
+
+impl Bookmark {
+    /// The duty is due again.
+    pub fn begin(&mut self) {
+        if self.times % FROM_THE_BEGINNING == 0 {
+            self.after = i64::MIN;
+        }
+        self.times = self.times.wrapping_add(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counting_goes_on_where_it_stopped_and_begins_anew_now_and_then() {
+        let mut bookmark = Bookmark::default();
+        let mut beginnings = 0;
+        for time in 1..=i64::from(2 * FROM_THE_BEGINNING) {
+            bookmark.begin();
+            if bookmark.after == i64::MIN {
+                beginnings += 1;
+            } else {
+                assert_eq!(bookmark.after, time - 1);
+            }
+            bookmark.after = time;
+        }
+        assert_eq!(beginnings, 2);
+    }
+
+    #[test]
+    fn a_full_step_is_followed_by_another() {
+        assert!(bounded(u64::from(STEP)).more && !bounded(u64::from(STEP) - 1).more && !bounded(0).more);
+    }
+}
