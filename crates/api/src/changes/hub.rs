@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashSet};
 use std::convert::Infallible;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,11 +47,19 @@ struct Progress {
 }
 
 /// Why a look failed; the next one begins where it began.
-#[derive(Debug)]
 enum Failure {
     Store(StoreError),
     /// The changed rows could not be read.
     Rows(ApiError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Store(error) => error.fmt(f),
+            Failure::Rows(error) => error.fmt(f),
+        }
+    }
 }
 
 impl From<StoreError> for Failure {
@@ -93,7 +102,7 @@ impl Shared {
         let (mut progress, mut named) = (None, BTreeSet::new());
         loop {
             let Err(failure) = self.follow(app, url, &mut progress, &mut named).await;
-            tracing::warn!(?failure, "subscriptions wait: changes cannot be looked for");
+            tracing::warn!(error = %failure, "subscriptions wait: changes cannot be looked for");
             tokio::time::sleep(EVERY).await;
         }
     }
