@@ -5,7 +5,7 @@ DROP INDEX posthaste.attempts_not_sent, posthaste.attempts_retried, posthaste.at
     posthaste.attempts_failed_of_queue, posthaste.attempts_failed;
 CREATE INDEX attempts_failed ON posthaste.attempts (message_id) WHERE outcome = 'failed';
 ALTER TABLE posthaste.attempts DROP COLUMN queue_id;
-DROP INDEX posthaste.pending_queue, posthaste.messages_scheduled_at, posthaste.messages_created_at, posthaste.messages_cron,
+DROP INDEX posthaste.pending_due, posthaste.pending_queue, posthaste.messages_scheduled_at, posthaste.messages_created_at, posthaste.messages_cron,
     posthaste.messages_queue;
 ALTER TABLE posthaste.messages DROP COLUMN expires_at;
 DROP INDEX posthaste.queues_paused, posthaste.crons_updated_at, posthaste.queues_updated_at;

@@ -21,8 +21,10 @@ CREATE INDEX messages_cron ON posthaste.messages (cron_id, id) WHERE cron_id IS 
 CREATE INDEX messages_created_at ON posthaste.messages (created_at, id);
 CREATE INDEX messages_scheduled_at ON posthaste.messages (scheduled_at, id);
 
--- What is pending of a queue, by id.
-CREATE INDEX pending_queue ON posthaste.pending (queue_id, message_id);
+-- What is pending of a queue, by id. The id is an expression as in the reading order, and for the same reason.
+CREATE INDEX pending_queue ON posthaste.pending (queue_id, (message_id + 0));
+-- What is due next.
+CREATE INDEX pending_due ON posthaste.pending (due_at, (message_id + 0));
 
 -- Attempts -----------------------------------------------------------------------------------------------------------
 
