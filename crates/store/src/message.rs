@@ -25,7 +25,7 @@ use crate::statement::statement;
 pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
-pub use keyed::{insert_keyed, sweep};
+pub use keyed::insert_keyed;
 pub use listing::{count, find, of_crons, of_queues};
 pub use together::{OnError, Together, insert_together};
 
@@ -238,7 +238,7 @@ fn body(text: Option<String>, binary: Option<Vec<u8>>) -> Option<Body> {
 }
 
 /// The final outcomes of `attempts.outcome`.
-fn ending(outcome: &str) -> Option<Ending> {
+pub(crate) fn ending(outcome: &str) -> Option<Ending> {
     match outcome {
         "delivered" => Some(Ending::Delivered),
         "failed" => Some(Ending::Failed),
