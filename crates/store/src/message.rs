@@ -256,27 +256,31 @@ macro_rules! columns {
     };
 }
 
-use columns;
-
-/// The pending row and the final attempt of each `m`: per row, so that only its partition is visited.
-macro_rules! progress {
+/// `p`, the pending row of each `m`: by look-up, whatever statistics say.
+macro_rules! pending_row {
     () => {
         "LEFT JOIN LATERAL (
              SELECT p.shard, p.attempt, p.due_at FROM posthaste.pending p WHERE p.message_id = m.id OFFSET 0
-         ) AS p ON true
-         LEFT JOIN LATERAL (
+         ) AS p ON true "
+    };
+}
+
+/// `f`, the final attempt of each `m`: per row, so that only its partition is visited.
+macro_rules! final_attempt {
+    () => {
+        "LEFT JOIN LATERAL (
              SELECT a.number, a.outcome, a.finished_at FROM posthaste.attempts a
              WHERE a.message_id = m.id AND a.outcome <> 'retried' ORDER BY a.number DESC LIMIT 1
          ) AS f ON true "
     };
 }
 
-use progress;
+use {columns, final_attempt, pending_row};
 
 statement! {
     struct Get { id: i64 => BigInt }
     row SqlRow
-    concat!(columns!(), "FROM posthaste.messages m ", progress!(), "WHERE m.id = {id}")
+    concat!(columns!(), "FROM posthaste.messages m ", pending_row!(), final_attempt!(), "WHERE m.id = {id}")
 }
 
 statement! {
