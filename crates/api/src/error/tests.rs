@@ -1,4 +1,5 @@
 use actix_web::body::to_bytes;
+use posthaste_store::error::StoreError;
 
 use super::*;
 
@@ -42,7 +43,7 @@ fn every() -> Vec<ApiError> {
         ApiError::Overloaded,
         ApiError::Unavailable,
         ApiError::OutcomeUnknown,
-        ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 7 },
+        ApiError::NoSuchRow { entity: Entity::Queue, id: 7 },
         ApiError::ChangesMissed,
         ApiError::TooExpensive,
         ApiError::Internal,
