@@ -56,6 +56,6 @@ async fn the_number_of_statements_does_not_grow_with_rows() {
         .await;
         counts.push(sent.len());
     }
-    // Two for each list within an object: which rows, and the rows.
-    assert_eq!(counts, [14, 14]);
+    // One for each relation, and one for the queues.
+    assert_eq!(counts, [9, 9]);
 }

@@ -172,7 +172,7 @@ async fn who_does_not_read_is_told_that_it_has_missed_something() {
     const MESSAGES: i64 = 100;
     let application = database.connect().await;
     for _ in 0..PARTS {
-        let sql = "SELECT posthaste.enqueue($1::bigint, repeat('x', 50000)) FROM generate_series(1, $2)";
+        let sql = "SELECT posthaste.enqueue($1::bigint, repeat('x', 50000)) FROM generate_series(1, $2::bigint)";
         application.execute(sql, &[&queue, &MESSAGES]).await.unwrap();
         for _ in 0..MESSAGES {
             assert!(quick.event("m").await["data"]["messageSaved"]["id"].is_string());

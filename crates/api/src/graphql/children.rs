@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use actix_web::web::Data;
 use async_graphql::dataloader::Loader;
-use async_graphql::dynamic::{Field, FieldFuture, FieldValue, TypeRef};
+use async_graphql::dynamic::{Field, FieldValue, TypeRef};
 use posthaste_core::filter::{Condition, Filter, Test, Value};
 use posthaste_core::listing::Listing;
 
 use super::arguments::{list_arguments, listing};
 use super::entities::Shown;
-use super::execution::{Asking, refused};
+use super::execution::{Asking, answer, refused};
 use super::node::{Node, selected};
 use super::type_name;
 use crate::app::App;
@@ -134,7 +134,7 @@ impl<R: Shown> Loader<Many<R>> for Rows {
 /// The rows of `R` whose field `by` is the id of a row of `P`.
 pub fn children<P: Shown, R: Shown>(name: &str, by: R::Field) -> Field {
     let field = Field::new(name, TypeRef::named_list(type_name::<R>()), move |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let Some(node) = context.parent_value.downcast_ref::<Node<P>>() else { return Ok(None) };
             let asking = Asking::of(&context)?;
             let listing = listing(&context.args).map_err(refused)?;
@@ -149,7 +149,7 @@ pub fn children<P: Shown, R: Shown>(name: &str, by: R::Field) -> Field {
 /// The row of `R` that a field of a row of `P` names.
 pub fn parent<P: Shown, R: Shown>(name: &str, by: P::Field) -> Field {
     Field::new(name, TypeRef::named(type_name::<R>()), move |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let node = context.parent_value.downcast_ref::<Node<P>>().filter(|node| node.may_read(by));
             let id = node.and_then(|node| P::output(&node.row, by).value());
             let Some(Value::Number(id)) = id else { return Ok(None) };

@@ -1,14 +1,14 @@
 //! One operation: its caller, its loaders, its limits, and its errors.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::ResponseError;
 use actix_web::web::Data;
 use async_graphql::dataloader::DataLoader;
-use async_graphql::dynamic::ResolverContext;
+use async_graphql::dynamic::{FieldFuture, FieldValue, ResolverContext};
 use async_graphql::futures_util::stream::{self, BoxStream};
 use async_graphql::parser::types::OperationType;
-use async_graphql::{Error, Executor, Request, Response, ServerError};
+use async_graphql::{Context, Error, Executor, Request, Response, ServerError};
 use futures_util::StreamExt;
 
 use super::children::Rows;
@@ -25,12 +25,16 @@ pub struct Asking {
     pub app: Data<App>,
     pub caller: Caller,
     pub rows: DataLoader<Rows>,
+    /// What fields were refused, where the executor does not tell by itself: over WebSocket.
+    refusals: Option<Refusals>,
 }
 
+type Refusals = Arc<Mutex<Vec<ServerError>>>;
+
 impl Asking {
-    fn new(app: Data<App>, caller: Caller) -> Asking {
+    fn new(app: Data<App>, caller: Caller, refusals: Option<Refusals>) -> Asking {
         let rows = Rows { app: app.clone(), caller: caller.clone() };
-        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH) }
+        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH), refusals }
     }
 
     /// That of a resolver.
@@ -51,6 +55,28 @@ pub fn refused(error: ApiError) -> Error {
     }
     extensions.set("statusCode", error.status_code().as_u16());
     refused
+}
+
+/// The answer of a field. Where it is refused, the field is null and the error says which field it is; dynamic schemas would
+/// leave the field out, and its place too.
+pub fn answer<'a, T, F>(context: &'a Context<'a>, answer: F) -> FieldFuture<'a>
+where
+    T: Into<FieldValue<'a>> + Send,
+    F: Future<Output = async_graphql::Result<Option<T>>> + Send + 'a,
+{
+    FieldFuture::new(async move {
+        match answer.await {
+            Ok(value) => Ok(value.map(Into::into)),
+            Err(error) => {
+                let error = context.set_error_path(error.into_server_error(context.item.pos));
+                match context.data_opt::<Asking>().and_then(|asking| asking.refusals.as_ref()) {
+                    Some(refusals) => refusals.lock().unwrap_or_else(PoisonError::into_inner).push(error),
+                    None => context.add_error(error),
+                }
+                Ok(None::<FieldValue<'a>>)
+            }
+        }
+    })
 }
 
 /// An operation that may be executed.
@@ -75,7 +101,7 @@ pub fn prepare(mut request: Request) -> Result<Prepared, ServerError> {
 
 /// Executes a query or mutation.
 pub async fn execute(app: &Data<App>, caller: Caller, prepared: Prepared) -> Response {
-    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller))).await
+    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller, None))).await
 }
 
 /// Executes the operations of a WebSocket, whose caller is in the connection's data.
@@ -100,8 +126,15 @@ impl Executor for Operations {
         };
         match prepare(request) {
             Ok(prepared) => {
-                let request = prepared.request.data(Asking::new(self.app.clone(), caller));
-                self.app.schema.execute_stream_with_session_data(request, session.unwrap_or_default())
+                let refusals = Refusals::default();
+                let asking = Asking::new(self.app.clone(), caller, Some(Arc::clone(&refusals)));
+                let request = prepared.request.data(asking);
+                let responses = self.app.schema.execute_stream_with_session_data(request, session.unwrap_or_default());
+                let with_refusals = move |mut response: Response| {
+                    response.errors.append(&mut refusals.lock().unwrap_or_else(PoisonError::into_inner));
+                    response
+                };
+                responses.map(with_refusals).boxed()
             }
             Err(error) => failed(error),
         }

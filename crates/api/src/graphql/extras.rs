@@ -4,7 +4,7 @@ use async_graphql::dynamic::{Field, FieldFuture, FieldValue, InputValue, Object,
 use serde_json::Value as Json;
 
 use super::entities::Shown;
-use super::execution::{Asking, refused};
+use super::execution::{Asking, answer, refused};
 use super::mutations::missing;
 use super::node::{Node, readable};
 use super::queries::id_argument;
@@ -68,7 +68,7 @@ fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
 /// `Message.attempts`. Only for those who may see every field of the message.
 pub fn attempts() -> Field {
     Field::new("attempts", TypeRef::named_list(ATTEMPT), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let Some(node) = context.parent_value.downcast_ref::<Node<Messages>>() else { return Ok(None) };
             let asking = Asking::of(&context)?;
             let found = messages::attempts(&asking.app, &asking.caller, node.row.id.0).await.map_err(refused)?;
@@ -85,7 +85,7 @@ pub fn attempts() -> Field {
 /// `Queue.stats`.
 pub fn stats() -> Field {
     Field::new("stats", TypeRef::named(STATS), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let Some(node) = context.parent_value.downcast_ref::<Node<Queues>>() else { return Ok(None) };
             let asking = Asking::of(&context)?;
             let stats = queues::stats(&asking.app, &asking.caller, node.row.id.0).await.map_err(refused)?;
@@ -106,7 +106,7 @@ fn id() -> InputValue {
 
 fn cancel() -> Field {
     Field::new("cancelMessage", TypeRef::named(type_name::<Messages>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
             let row = messages::cancel(&asking.app, &asking.caller, id).await.map_err(refused)?;
             changed::<Messages>(asking, id, row)
@@ -118,7 +118,7 @@ fn cancel() -> Field {
 
 fn pause() -> Field {
     Field::new("pauseQueue", TypeRef::named(type_name::<Queues>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
             let reason = context.args.get("reason").and_then(|reason| reason.string().ok()).map(str::to_owned);
             let row = queues::set_paused(&asking.app, &asking.caller, id, Some(reason)).await.map_err(refused)?;
@@ -132,7 +132,7 @@ fn pause() -> Field {
 
 fn resume() -> Field {
     Field::new("resumeQueue", TypeRef::named(type_name::<Queues>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
             let row = queues::set_paused(&asking.app, &asking.caller, id, None).await.map_err(refused)?;
             changed::<Queues>(asking, id, row)

@@ -1,11 +1,11 @@
 //! What can be changed.
 
-use async_graphql::dynamic::{Field, FieldFuture, FieldValue, InputValue, Object, TypeRef};
+use async_graphql::dynamic::{Field, FieldValue, InputValue, Object, TypeRef};
 use posthaste_core::entity::{Entity, Field as _};
 
 use super::arguments::{filter, items, where_argument};
 use super::entities::Shown;
-use super::execution::{Asking, refused};
+use super::execution::{Asking, answer, refused};
 use super::input::Input;
 use super::node::{Node, readable};
 use super::{joined, type_name};
@@ -28,7 +28,7 @@ fn input_type<R: Shown>() -> String {
 /// With an id a change of what is given, without one a new row.
 fn save<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named(type_name::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let (app, caller) = (&asking.app, &asking.caller);
             // Who may not save is not told what is wrong with the input.
@@ -55,7 +55,7 @@ pub fn missing<R: Shown>(id: i64) -> ApiError {
 /// All or none.
 fn insert<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named_list(type_name::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let (app, caller) = (&asking.app, &asking.caller);
             caller.grant::<R::Field>(crate::auth::Operation::Save).map_err(refused)?;
@@ -74,7 +74,7 @@ fn insert<R: Shown>(name: &str) -> Field {
 fn delete<R: Shown>(name: &str) -> Field {
     let can_force = R::Field::ENTITY == Entity::Queue;
     let field = Field::new(name, TypeRef::named_list(type_name::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let (app, caller) = (&asking.app, &asking.caller);
             caller.grant::<R::Field>(crate::auth::Operation::Delete).map_err(refused)?;

@@ -7,7 +7,7 @@ use posthaste_core::entity::Field as _;
 use super::arguments::{filter, list_arguments, listing, where_argument, whole};
 use super::children::One;
 use super::entities::Shown;
-use super::execution::{Asking, refused};
+use super::execution::{Asking, answer, refused};
 use super::node::{Node, selected};
 use super::{joined, type_name};
 use crate::error::ApiError;
@@ -24,7 +24,7 @@ pub fn add<R: Shown>(query: Object) -> Object {
 
 fn by_id<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named(type_name::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let id = id_argument(&context.args).map_err(refused)?;
             let row = asking.rows.load_one(One::<R>::new(id, selected::<R>(&context))).await.map_err(refused)?;
@@ -45,7 +45,7 @@ pub fn id_argument(arguments: &async_graphql::dynamic::ObjectAccessor<'_>) -> Re
 
 fn list<R: Shown>(name: &str) -> Field {
     let field = Field::new(name, TypeRef::named_list(type_name::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let listing = listing(&context.args).map_err(refused)?;
             let fields = selected::<R>(&context);
@@ -58,7 +58,7 @@ fn list<R: Shown>(name: &str) -> Field {
 
 fn count<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named(count_type::<R>()), |context| {
-        FieldFuture::new(async move {
+        answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
             let filter = filter(&context.args).map_err(refused)?.unwrap_or_default();
             let total = ops::count::<R>(&asking.app, &asking.caller, filter).await.map_err(refused)?;
