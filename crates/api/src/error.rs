@@ -274,7 +274,8 @@ impl fmt::Display for ApiError {
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
             ApiError::OutcomeUnknown => f.write_str(
-                "the database's answer was lost: what was asked may have been done, so look before you try again",
+                "the database's answer was lost: what was asked may have been done, so look before you try again, unless \
+                 it has an idempotency key",
             ),
             ApiError::TooExpensive => {
                 f.write_str("the list or count takes too long: narrow the filter, for example by id, queueId or a time")
