@@ -31,6 +31,11 @@ bench *args="all":
     cargo build --release --workspace --bins
     target/release/posthaste-bench {{args}}
 
+# Calls every operation of the OpenAPI document with all kinds of input. CI takes the default.
+fuzz examples="20" seed="1":
+    cargo build --bins
+    deploy/fuzz-api {{examples}} {{seed}}
+
 fmt:
     cargo fmt --all
 

@@ -3,14 +3,16 @@
 use std::sync::{Arc, LazyLock};
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Bytes, ServiceConfig};
+use actix_web::web::{Bytes, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use utoipa_swagger_ui::{Config, serve};
 
 use super::file::{self, File};
 use super::{get, resource};
+use crate::app::App;
 use crate::error::ApiError;
 use crate::openapi;
+use crate::wire::output::IdStyle;
 
 pub static PAGE: File = File::html(include_bytes!("../../assets/pages/documentation.html"));
 
@@ -18,12 +20,18 @@ pub static PAGE: File = File::html(include_bytes!("../../assets/pages/documentat
 const PARTS: [&str; 4] =
     ["swagger-ui.css", "swagger-ui-bundle.js", "swagger-ui-standalone-preset.js", "swagger-initializer.js"];
 
-/// The document, written once.
-static DOCUMENT: LazyLock<Result<(Bytes, String), String>> = LazyLock::new(|| {
-    let json = openapi::document().to_json().map_err(|error| error.to_string())?;
+/// The document and its tag.
+type Written = Result<(Bytes, String), String>;
+
+/// The document, written once, as the API writes ids.
+static WITH_TEXT: LazyLock<Written> = LazyLock::new(|| write(IdStyle::Text));
+static WITH_NUMBERS: LazyLock<Written> = LazyLock::new(|| write(IdStyle::Number));
+
+fn write(ids: IdStyle) -> Written {
+    let json = openapi::document(ids).to_json().map_err(|error| error.to_string())?;
     let tag = file::tag(json.as_bytes());
     Ok((Bytes::from(json), tag))
-});
+}
 
 /// Nothing is looked up elsewhere: the validator would be.
 static CONFIG: LazyLock<Arc<Config<'static>>> = LazyLock::new(|| {
@@ -50,8 +58,12 @@ async fn page(request: HttpRequest) -> HttpResponse {
     PAGE.answer(&request)
 }
 
-async fn json(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let (json, tag) = DOCUMENT.as_ref().map_err(internal)?;
+async fn json(app: Data<App>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    let written = match app.ids {
+        IdStyle::Text => &WITH_TEXT,
+        IdStyle::Number => &WITH_NUMBERS,
+    };
+    let (json, tag) = written.as_ref().map_err(internal)?;
     let kind = "application/json; charset=utf-8";
     Ok(file::answer(&request, kind, tag, || json.clone()))
 }

@@ -1,6 +1,6 @@
 //! `/audit-log`: for administrators only.
 
-use actix_web::web::{Data, Query, ServiceConfig};
+use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use posthaste_core::time::Timestamp;
@@ -8,7 +8,7 @@ use posthaste_store::audit::{self, Period};
 use posthaste_store::page::Page;
 
 use super::parameters::LARGEST_LIMIT;
-use super::{get as reading, resource};
+use super::routes::{Place, Routes};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
@@ -17,8 +17,8 @@ use crate::wire::audit::EntryView;
 use crate::wire::time;
 
 /// Registers the route.
-pub fn configure(config: &mut ServiceConfig) {
-    config.service(resource("/audit-log").route(reading().to(list)));
+pub fn register(routes: &mut Routes) {
+    routes.add(Place::at("/audit-log").get(list));
 }
 
 /// The newest entries first.

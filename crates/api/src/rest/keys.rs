@@ -1,7 +1,7 @@
 //! `/api-keys`: for administrators only.
 
 use actix_web::http::header;
-use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use posthaste_core::ids::ApiKeyId;
@@ -9,7 +9,7 @@ use posthaste_store::api_key::{self, Created, NewApiKey};
 use posthaste_store::page::Page;
 
 use super::parameters::{Parameters, path_id};
-use super::{get as reading, resource};
+use super::routes::{Place, Routes};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::auth::key::{generate, stored};
@@ -20,9 +20,9 @@ use crate::wire::fields::Fields;
 use crate::wire::value::invalid;
 
 /// Registers the routes.
-pub fn configure(config: &mut ServiceConfig) {
-    config.service(resource("/api-keys").route(reading().to(list)).route(web::post().to(create)));
-    config.service(resource("/api-keys/{id}").route(reading().to(get)).route(web::delete().to(revoke)));
+pub fn register(routes: &mut Routes) {
+    routes.add(Place::at("/api-keys").get(list).post(create));
+    routes.add(Place::at("/api-keys/{id}").get(get).delete(revoke));
 }
 
 async fn create(

@@ -6,64 +6,62 @@
 pub mod actions;
 mod audit;
 mod batch;
-mod conditions;
+pub mod conditions;
 mod cursor;
 mod entities;
 mod health;
 mod keys;
 mod nested;
 pub mod parameters;
+mod routes;
 
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, Resource as Path, Route, guard};
 
-use crate::error::ApiError;
+pub use self::routes::nothing;
+use self::routes::{Place, Routes};
 use crate::ops::{Crons, Messages, Queues, Resource};
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
-    config
-        .service(resource("/healthz").route(get().to(health::alive)))
-        .service(resource("/readyz").route(get().to(health::ready)))
-        .service(resource("/stats").route(get().to(actions::stats)))
-        .service(resource("/queues/{id}/stats").route(get().to(actions::queue_stats)))
-        .service(resource("/queues/{id}/pause").route(web::post().to(actions::pause)))
-        .service(resource("/queues/{id}/resume").route(web::post().to(actions::resume)))
-        .service(resource("/messages/batch").route(web::post().to(batch::create)))
-        .service(resource("/messages/{id}/cancel").route(web::post().to(actions::cancel)))
-        .service(resource("/messages/{id}/attempts").route(get().to(actions::attempts)))
-        .default_service(web::to(nothing));
-    keys::configure(config);
-    audit::configure(config);
-    nested::configure(config);
-    entity::<Queues>(config, "/queues");
-    entity::<Messages>(config, "/messages");
-    entity::<Crons>(config, "/crons");
-    entity::<Crons>(config, "/cron");
+    register(config);
+    config.default_service(web::to(nothing));
 }
 
-fn entity<R: Resource>(config: &mut ServiceConfig, path: &str) {
-    let all = resource(path)
-        .route(get().to(entities::list::<R>))
-        .route(web::post().to(entities::create::<R>))
-        .route(web::put().to(entities::update_all::<R>));
-    let one = resource(&format!("{path}/{{id}}"))
-        .route(get().to(entities::get::<R>))
-        .route(web::put().to(entities::update::<R>))
-        .route(web::delete().to(entities::delete::<R>));
-    config.service(all).service(one);
+/// Registers every route, and tells which.
+fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
+    let mut routes = Routes::new(config);
+    routes.add(Place::at("/healthz").get(health::alive));
+    routes.add(Place::at("/readyz").get(health::ready));
+    routes.add(Place::at("/stats").get(actions::stats));
+    routes.add(Place::at("/queues/{id}/stats").get(actions::queue_stats));
+    routes.add(Place::at("/queues/{id}/pause").post(actions::pause));
+    routes.add(Place::at("/queues/{id}/resume").post(actions::resume));
+    routes.add(Place::at("/messages/batch").post(batch::create));
+    routes.add(Place::at("/messages/{id}/cancel").post(actions::cancel));
+    routes.add(Place::at("/messages/{id}/attempts").get(actions::attempts));
+    keys::register(&mut routes);
+    audit::register(&mut routes);
+    nested::register(&mut routes);
+    entity::<Queues>(&mut routes, "/queues");
+    entity::<Messages>(&mut routes, "/messages");
+    entity::<Crons>(&mut routes, "/crons");
+    entity::<Crons>(&mut routes, "/cron");
+    routes.done()
 }
 
-/// A path, with or without a slash at its end.
-fn resource(path: &str) -> Path {
-    let path = path.trim_end_matches('/');
-    web::resource(vec![path.to_owned(), format!("{path}/")]).default_service(web::to(nothing))
+/// Every route there is.
+#[cfg(test)]
+pub fn registered() -> Vec<(Method, String)> {
+    let mut registered = Vec::new();
+    let _ = actix_web::App::new().configure(|config| registered = register(config));
+    registered
 }
 
-fn get() -> Route {
-    web::route().guard(guard::Any(guard::Get()).or(guard::Head()))
-}
-
-pub async fn nothing(request: HttpRequest) -> Result<HttpResponse, ApiError> {
-    Err(ApiError::not_found(&request))
+fn entity<R: Resource>(routes: &mut Routes, path: &str) {
+    let all = Place::at(path).get(entities::list::<R>).post(entities::create::<R>).put(entities::update_all::<R>);
+    let one = Place::at(&format!("{path}/{{id}}"));
+    let one = one.get(entities::get::<R>).put(entities::update::<R>).delete(entities::delete::<R>);
+    routes.add(all);
+    routes.add(one);
 }

@@ -1,25 +1,25 @@
 //! Paths from one entity to another. The original has had two names for lists of messages; both are served.
 
-use actix_web::web::{Data, ServiceConfig};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use posthaste_core::entity::{CronField, MessageField, QueueField};
 
 use super::entities::{children, parent};
-use super::{get, resource};
+use super::routes::{Place, Routes};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::ops::{Crons, Messages, Queues};
 
 /// Registers the paths.
-pub fn configure(config: &mut ServiceConfig) {
+pub fn register(routes: &mut Routes) {
     macro_rules! nested {
         ($($path:literal => $how:ident::<$from:ty, $to:ty>($field:expr);)*) => {$(
-            config.service(resource($path).route(get().to(
+            routes.add(Place::at($path).get(
                 async |app: Data<App>, caller: Caller, request: HttpRequest| -> Result<HttpResponse, ApiError> {
                     $how::<$from, $to>(&app, &caller, &request, $field).await
                 },
-            )));
+            ));
         )*};
     }
     nested! {

@@ -1,0 +1,134 @@
+//! The operations beyond reading and writing an entity.
+
+use serde_json::json;
+use utoipa::openapi::Required;
+use utoipa::openapi::path::HttpMethod::{Delete, Get, Post};
+use utoipa::openapi::schema::Type;
+
+use super::answers::{self, JSON};
+use super::operation::{Described, Describing, guarded, open};
+use super::schemas::{AnySchema, array, named, of, time, words};
+use super::{parameters, requests};
+use crate::error::ApiError;
+use posthaste_core::entity::Entity;
+
+pub fn all() -> Vec<Described> {
+    let all =
+        queues().into_iter().chain(messages()).chain(keys()).chain([audit_log()]).chain(graphql()).chain(health());
+    all.map(Describing::done).collect()
+}
+
+fn list_of(name: &str) -> AnySchema {
+    array(named(name)).into()
+}
+
+fn queues() -> Vec<Describing> {
+    let pause = guarded(Post, "/queues/{id}/pause", "queues", "Stops the deliveries of a queue")
+        .description("It still takes messages. Attempts under way are finished. Pausing again changes the reason.")
+        .body_of(&[JSON], named("PauseRequest"), Some(json!({"reason": "maintenance"})), Required::False)
+        .errors(answers::of_bodies());
+    let resume = guarded(Post, "/queues/{id}/resume", "queues", "Goes on with the deliveries of a queue")
+        .errors([ApiError::OutcomeUnknown, ApiError::Refused]);
+    let changed = |it: Describing| it.answer("The queue.", named("Queue"), &[]);
+    let counts = |it: Describing| it.error(ApiError::TooExpensive).answer("The numbers.", named("Stats"), &[]);
+    vec![
+        changed(pause),
+        changed(resume),
+        counts(guarded(Get, "/queues/{id}/stats", "queues", "What waits in a queue, and what became of its messages")),
+        counts(guarded(Get, "/stats", "queues", "What waits in all queues, and what became of their messages")),
+    ]
+}
+
+fn messages() -> Vec<Describing> {
+    let on_error = words(["fail-item", "fail-all"]).default(Some(json!("fail-item")));
+    let meaning = "`fail-item` stores what can be stored; `fail-all` stores all or nothing.";
+    let message = requests::example_of(Entity::Message);
+    let batch = guarded(Post, "/messages/batch", "messages", "Stores up to 10,000 messages by one commit")
+        .description(
+            "A JSON array, or one message a line (application/x-ndjson). Each message has its own result, in order, and may \
+             have its own `idempotencyKey`; the header Idempotency-Key is refused.",
+        )
+        .parameter(parameters::query("onError", meaning, on_error))
+        .body_of(&[JSON], named("Batch"), Some(json!([message])), Required::True)
+        .errors(answers::of_bodies())
+        .errors([ApiError::BatchTooLarge, ApiError::Overloaded])
+        .answer("What became of each.", named("BatchResult"), &[])
+        .error(ApiError::BatchRefused { failed: 1, count: 3 });
+    let cancel = guarded(Post, "/messages/{id}/cancel", "messages", "Stops the delivery of a message")
+        .description("After a success it is never delivered again. Cancelling twice is cancelling once.")
+        .errors([ApiError::NotPending, ApiError::InFlight, ApiError::OutcomeUnknown, ApiError::Refused])
+        .answer("The message.", named("Message"), &[]);
+    let attempts = guarded(Get, "/messages/{id}/attempts", "messages", "What was attempted for a message, in order")
+        .error(ApiError::TooExpensive)
+        .answer("The attempts that have ended.", list_of("Attempt"), &[]);
+    vec![batch, cancel, attempts]
+}
+
+fn keys() -> Vec<Describing> {
+    let example = json!({"name": "ci", "scopes": ["messages:write"], "queueIds": ["1"], "rateLimit": 100});
+    let create = guarded(Post, "/api-keys", "api-keys", "Creates a key")
+        .body("NewApiKey", example)
+        .error(ApiError::UnknownQueue { field: "queueIds", id: 99999 })
+        .answer("The key, which is shown this once.", named("CreatedApiKey"), &["location", "cache-control"]);
+    let list = paged(guarded(Get, "/api-keys", "api-keys", "Lists keys"));
+    let get = guarded(Get, "/api-keys/{id}", "api-keys", "Reads what is known of a key");
+    let revoke = guarded(Delete, "/api-keys/{id}", "api-keys", "Revokes a key")
+        .errors([ApiError::OutcomeUnknown, ApiError::Refused])
+        .description("It stays listed. Revoking twice is revoking once.");
+    vec![
+        create,
+        list.answer("The keys.", list_of("ApiKey"), &[]),
+        get.answer("It.", named("ApiKey"), &[]),
+        revoke.answer("The revoked key.", named("ApiKey"), &[]),
+    ]
+}
+
+fn paged(describing: Describing) -> Describing {
+    let errors = [ApiError::LimitTooLarge(101), ApiError::LimitNegative(-1), ApiError::OffsetNegative(-1)];
+    describing.parameters(parameters::page()).errors(errors).error(ApiError::TooExpensive)
+}
+
+fn audit_log() -> Describing {
+    let bounds = ["gt", "gte", "lt", "lte"].map(|bound| parameters::query(&format!("where.at.{bound}"), "", time()));
+    paged(guarded(Get, "/audit-log", "audit-log", "Lists changes, the newest first")).parameters(bounds).answer(
+        "The entries.",
+        list_of("AuditEntry"),
+        &[],
+    )
+}
+
+/// Its errors are those of GraphQL over HTTP, so its operations say less than the others.
+fn graphql() -> Vec<Describing> {
+    let answers = |describing: Describing| {
+        describing
+            .answer("Data, errors, or both.", named("GraphqlAnswer"), &[])
+            .other_answer("400", "No GraphQL request of this schema.", named("GraphqlAnswer"))
+            .other_answer("405", "A mutation by GET.", named("GraphqlAnswer"))
+    };
+    let query = parameters::query("query", "A query; mutations take POST.", of(Type::String));
+    let variables = parameters::query("variables", "As JSON.", of(Type::String));
+    let name = parameters::query("operationName", "", of(Type::String));
+    let example = json!({"query": "query ($n: LimitInt) { queues(limit: $n) { id name } }", "variables": {"n": 5}});
+    let post = guarded(Post, "/graphql", "graphql", "Runs a query or mutation")
+        .description(
+            "Subscriptions are a WebSocket at this path, by `graphql-transport-ws` or `graphql-ws`. Errors have their code in \
+             `extensions.code`: the codes of REST, `PH_NOT_FOUND` where the row to be changed does not exist, and \
+             `PH_CHANGES_MISSED` where a subscription ends because it fell behind.",
+        )
+        .body("GraphqlRequest", example);
+    let get = guarded(Get, "/graphql", "graphql", "Runs a query").parameters([query, variables, name]);
+    vec![answers(post), answers(get)]
+}
+
+fn health() -> Vec<Describing> {
+    let alive = open(Get, "/healthz", "health", "Whether the process lives").without_credentials();
+    let ready = open(Get, "/readyz", "health", "Whether it is to get requests").without_credentials();
+    vec![
+        alive.answer("It does.", named("Health"), &[]),
+        ready.answer("It is.", named("Health"), &[]).other_answer(
+            "503",
+            "It is not: it stops, or its database does not answer.",
+            named("Unavailable"),
+        ),
+    ]
+}

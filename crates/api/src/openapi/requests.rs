@@ -1,0 +1,194 @@
+//! What bodies of requests may be.
+
+use posthaste_core::entity::{CronField, Entity, Field, MessageField, QueueField};
+use posthaste_core::queue::{MAX_RETRIES, Method, QueueName};
+use posthaste_core::scope::Scope;
+use serde_json::{Value, json};
+use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
+
+use super::schemas::{AnySchema, anything, array, integer, meaning, nullable, object, of, words};
+use crate::batcher::LARGEST_BATCH;
+
+/// What may come back as it was answered.
+const ECHO: &str = "May be sent back as it was answered; it is not set by clients.";
+
+/// Every schema of requests.
+pub fn all() -> Vec<(&'static str, AnySchema)> {
+    vec![
+        ("NewQueue", queue()),
+        ("NewMessage", message(true)),
+        ("MessageChange", message(false)),
+        ("NewCron", cron()),
+        ("Headers", headers()),
+        ("PauseRequest", pause()),
+        ("NewApiKey", api_key()),
+        ("Batch", array(super::schemas::named("NewMessage")).min_items(Some(1)).max_items(Some(LARGEST_BATCH)).into()),
+        ("GraphqlRequest", graphql()),
+    ]
+}
+
+/// The schema of what creates a row, and of what changes one.
+pub fn names_of(entity: Entity) -> (&'static str, &'static str) {
+    match entity {
+        Entity::Queue => ("NewQueue", "NewQueue"),
+        Entity::Message => ("NewMessage", "MessageChange"),
+        Entity::Cron => ("NewCron", "NewCron"),
+    }
+}
+
+/// An example of each.
+pub fn example_of(entity: Entity) -> Value {
+    match entity {
+        Entity::Queue => json!({
+            "name": "orders", "callbackUrl": "https://example.com/hook", "method": "POST",
+            "headers": {"X-Source": "shop"}, "maxRetries": 5
+        }),
+        Entity::Message => json!({"queueId": "1", "body": {"order": 42}, "headers": {"X-Trace": "abc"}}),
+        Entity::Cron => json!({"queueId": "1", "schedule": "*/5 * * * *", "body": "tick"}),
+    }
+}
+
+fn id() -> AnySchema {
+    let text = of(Type::String).pattern(Some("^-?[0-9]{1,18}$"));
+    OneOfBuilder::new().item(integer()).item(text).into()
+}
+
+fn described<F: Field>(field: F, schema: utoipa::openapi::schema::ObjectBuilder) -> (&'static str, AnySchema) {
+    (field.name(), schema.description(Some(meaning(F::ENTITY, field.name()))).into())
+}
+
+/// What a field of an answer may come back as.
+fn echoes<F: Field>(fields: &[F]) -> Vec<(&'static str, AnySchema)> {
+    fields.iter().map(|field| (field.name(), anything().description(Some(ECHO)).into())).collect()
+}
+
+fn header_field() -> AnySchema {
+    let null = of(Type::Null);
+    OneOfBuilder::new().item(super::schemas::named("Headers")).item(null).into()
+}
+
+fn headers() -> AnySchema {
+    let value = SchemaType::from_iter([Type::String, Type::Number, Type::Boolean]);
+    let value = of(Type::Object).schema_type(value);
+    let description = "At most 64, of 16 KiB together. Names differ in more than case, and are none that only an HTTP client \
+                       can set, such as `content-length`.";
+    of(Type::Object)
+        .additional_properties(Some(AdditionalProperties::from(value)))
+        .description(Some(description))
+        .max_properties(Some(64))
+        .into()
+}
+
+fn queue() -> AnySchema {
+    let name = of(Type::String).min_length(Some(1)).max_length(Some(QueueName::LONGEST));
+    let retries = nullable(Type::Integer)
+        .minimum(Some(*MAX_RETRIES.start()))
+        .maximum(Some(*MAX_RETRIES.end()))
+        .default(Some(json!(5)));
+    let numeric = of(Type::String).pattern(Some("^(1000|[0-9]{1,3})$"));
+    let retries = AnyOfBuilder::new().item(retries).item(numeric);
+    let nullable_id = AnyOfBuilder::new().item(id()).item(of(Type::Null));
+    let mut properties = vec![
+        described(QueueField::Name, name),
+        described(QueueField::CallbackUrl, of(Type::String).examples([json!("https://example.com/hook")])),
+        described(QueueField::Method, words(Method::ALL.map(Method::as_str))),
+        ("headers", header_field()),
+        ("deadLetterQueueId", nullable_id.into()),
+        ("maxRetries", retries.into()),
+    ];
+    properties.extend(echoes(&[
+        QueueField::Id,
+        QueueField::CreatedAt,
+        QueueField::UpdatedAt,
+        QueueField::PausedAt,
+        QueueField::PausedReason,
+    ]));
+    object(properties, &["callbackUrl", "method", "name"]).into()
+}
+
+fn time(description: &str) -> AnySchema {
+    let all = format!("{description} RFC 3339; an offset is honoured, without one it is UTC. The years 1970 to 9999.");
+    nullable(Type::String).description(Some(all)).examples([json!("2026-11-23T13:15:54.470Z")]).into()
+}
+
+fn body() -> AnySchema {
+    anything().description(Some("Text as it is; any other JSON value as its JSON text; null for none.")).into()
+}
+
+fn message(is_new: bool) -> AnySchema {
+    let binary = nullable(Type::String).content_encoding("base64");
+    let mut properties = vec![
+        ("queueId", id()),
+        ("when", time("When to deliver it; now if it is not given.")),
+        ("body", body()),
+        ("bodyBase64", binary.description(Some("The body as bytes, instead of `body`.")).into()),
+        ("headers", header_field()),
+        ("expiresAt", time("From then on it is not sent any more.")),
+    ];
+    if is_new {
+        let delay = of(Type::Object)
+            .schema_type(SchemaType::from_iter([Type::Number, Type::String, Type::Null]))
+            .description(Some(
+                "Instead of `when`: seconds, or an ISO 8601 duration such as PT1H30M; at most 3650 days.",
+            ))
+            .examples([json!(90), json!("PT1H30M")]);
+        let key = nullable(Type::String).min_length(Some(1)).max_length(Some(255));
+        let meaning = "A second message to the same queue with the same key is not stored; the first is answered.";
+        properties.push(("delay", delay.into()));
+        properties.push(("idempotencyKey", key.description(Some(meaning)).into()));
+    }
+    properties.extend(echoes(&[
+        MessageField::Id,
+        MessageField::Failed,
+        MessageField::SentAt,
+        MessageField::Retries,
+        MessageField::CronId,
+        MessageField::CreatedAt,
+        MessageField::UpdatedAt,
+        MessageField::Status,
+    ]));
+    object(properties, &["queueId"]).into()
+}
+
+fn cron() -> AnySchema {
+    let schedule = of(Type::String).examples([json!("*/5 * * * *"), json!("@hourly")]);
+    let mut properties = vec![
+        ("queueId", id()),
+        described(CronField::Schedule, schedule),
+        ("body", body()),
+        ("headers", header_field()),
+    ];
+    properties.extend(echoes(&[CronField::Id, CronField::CreatedAt, CronField::UpdatedAt]));
+    object(properties, &["queueId", "schedule"]).into()
+}
+
+fn pause() -> AnySchema {
+    object(vec![("reason", nullable(Type::String).max_length(Some(1000)).into())], &[]).into()
+}
+
+fn api_key() -> AnySchema {
+    let queues = AnyOfBuilder::new().item(array(id()).min_items(Some(1)).max_items(Some(1000))).item(of(Type::Null));
+    let rate = nullable(Type::Integer).minimum(Some(1)).maximum(Some(1_000_000));
+    let rate = AnyOfBuilder::new().item(rate).item(of(Type::String).pattern(Some("^[1-9][0-9]{0,5}$")));
+    let properties = vec![
+        ("name", of(Type::String).min_length(Some(1)).max_length(Some(255)).into()),
+        ("scopes", array(words(Scope::ALL.map(Scope::name))).min_items(Some(1)).into()),
+        ("queueIds", queues.into()),
+        ("rateLimit", rate.description(Some("Requests a second.")).into()),
+        ("expiresAt", time("From then on it lets nobody in.")),
+    ];
+    object(properties, &["name", "scopes"]).into()
+}
+
+fn graphql() -> AnySchema {
+    object(
+        vec![
+            ("query", of(Type::String).examples([json!("{ queues { id name } }")]).into()),
+            ("variables", nullable(Type::Object).into()),
+            ("operationName", nullable(Type::String).into()),
+            ("extensions", nullable(Type::Object).into()),
+        ],
+        &["query"],
+    )
+    .into()
+}
