@@ -6,7 +6,7 @@ DROP INDEX posthaste.attempts_notable_of_queue, posthaste.attempts_notable, post
 CREATE INDEX attempts_finished ON posthaste.attempts (finished_at, message_id) WHERE outcome <> 'retried';
 CREATE INDEX attempts_failed ON posthaste.attempts (message_id) WHERE outcome = 'failed';
 ALTER TABLE posthaste.attempts DROP COLUMN queue_id;
-DROP INDEX posthaste.pending_due, posthaste.pending_queue, posthaste.messages_scheduled_at, posthaste.messages_created_at, posthaste.messages_cron,
-    posthaste.messages_queue;
+DROP INDEX posthaste.pending_retrying, posthaste.pending_due, posthaste.pending_queue, posthaste.messages_scheduled_at, posthaste.messages_created_at, posthaste.messages_cron,
+    posthaste.messages_queue_created_at, posthaste.messages_queue;
 ALTER TABLE posthaste.messages DROP COLUMN expires_at;
 DROP INDEX posthaste.queues_paused, posthaste.crons_updated_at, posthaste.queues_updated_at;

@@ -17,12 +17,15 @@ CREATE INDEX queues_paused ON posthaste.queues (paused_at, id) WHERE paused_at I
 -- From here on it is not sent but recorded as expired. NULL: the queue's maximum age alone counts.
 ALTER TABLE posthaste.messages ADD COLUMN expires_at timestamptz;
 CREATE INDEX messages_queue ON posthaste.messages (queue_id, id);
+CREATE INDEX messages_queue_created_at ON posthaste.messages (queue_id, created_at, id);
 CREATE INDEX messages_cron ON posthaste.messages (cron_id, id) WHERE cron_id IS NOT NULL;
 CREATE INDEX messages_created_at ON posthaste.messages (created_at, id);
 CREATE INDEX messages_scheduled_at ON posthaste.messages (scheduled_at, id);
 
 -- What is pending of a queue, by id. The id is an expression as in the reading order, and for the same reason.
 CREATE INDEX pending_queue ON posthaste.pending (queue_id, (message_id + 0));
+-- What is retrying: few, and only a retry has to write to it.
+CREATE INDEX pending_retrying ON posthaste.pending ((message_id + 0)) WHERE attempt > 0;
 -- What is due next.
 CREATE INDEX pending_due ON posthaste.pending (due_at, (message_id + 0));
 

@@ -28,8 +28,9 @@ use scenario::drain::DrainArgs;
 use scenario::flow::FlowArgs;
 use scenario::horizon::HorizonArgs;
 use scenario::latency::LatencyArgs;
+use scenario::list::ListArgs;
 use scenario::raw::RawArgs;
-use scenario::{Bench, Setup, drain, flow, horizon, latency, raw};
+use scenario::{Bench, Setup, drain, flow, horizon, latency, list, raw};
 use server::Server;
 use sink::Sink;
 use tokio::signal::unix::{SignalKind, signal};
@@ -82,7 +83,9 @@ enum Command {
     Latency(LatencyArgs),
     /// Store and deliver while another session holds a transaction open
     Horizon(HorizonArgs),
-    /// All of these, with their defaults
+    /// Ask for lists of ten million messages; takes minutes and some 10 GB, and is not among `all`
+    List(ListArgs),
+    /// All of these but `list`, with their defaults
     All,
     /// The receiver alone, until standard input ends; the other commands start it by themselves
     Sink {
@@ -166,6 +169,7 @@ async fn run(bench: &Bench, common: &Common, command: &Command) -> anyhow::Resul
         Command::Flow(args) => add(&mut report, [flow::run(bench, args).await?])?,
         Command::Latency(args) => add(&mut report, latency::run(bench, args).await?)?,
         Command::Horizon(args) => add(&mut report, horizon::run(bench, args).await?)?,
+        Command::List(args) => add(&mut report, [list::run(bench, args).await?])?,
         Command::All => {
             add(&mut report, [raw::run(bench, &RawArgs::default()).await?])?;
             add(&mut report, [drain::run(bench, &DrainArgs::default()).await?])?;

@@ -9,6 +9,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::{MessageId, Shard};
 
 use crate::error::StoreError;
+use crate::message::{Ending, ending};
 use crate::statement::statement;
 
 /// What came of asking.
@@ -56,27 +57,6 @@ pub enum MessageState {
     Missing,
 }
 
-/// How a message ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
-    Delivered,
-    Failed,
-    Cancelled,
-    Expired,
-}
-
-impl Ending {
-    fn parse(outcome: &str) -> Result<Ending, StoreError> {
-        match outcome {
-            "delivered" => Ok(Ending::Delivered),
-            "failed" => Ok(Ending::Failed),
-            "cancelled" => Ok(Ending::Cancelled),
-            "expired" => Ok(Ending::Expired),
-            _ => Err(StoreError::unexpected("a message that ended in an unknown way")),
-        }
-    }
-}
-
 statement! {
     /// A pending row wins over a final attempt.
     struct State { message: i64 => BigInt }
@@ -95,7 +75,10 @@ pub async fn state(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Messag
     let (pending, exists, outcome): (bool, bool, Option<String>) = State { message: id.0 }.get_result(conn).await?;
     match outcome {
         _ if pending => Ok(MessageState::Pending),
-        Some(outcome) if exists => Ok(MessageState::Ended(Ending::parse(&outcome)?)),
+        Some(outcome) if exists => match ending(&outcome) {
+            Some(ending) => Ok(MessageState::Ended(ending)),
+            None => Err(StoreError::unexpected("a message that ended in an unknown way")),
+        },
         // What is neither pending nor has an attempt was never to be delivered: its log is deleted with it.
         Some(_) | None => Ok(MessageState::Missing),
     }

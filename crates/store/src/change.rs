@@ -204,11 +204,20 @@ statement! {
 }
 
 statement! {
-    /// The kinds are numbered as [`look`] reads them.
+    /// The kinds are numbered as [`look`] reads them. Final attempts outcome by outcome, as their index has them.
     struct Recent { since: PgTimestamp => Timestamptz, limit: i64 => BigInt }
     row (Integer, BigInt, Timestamptz, Nullable<BigInt>)
     "(SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
-       WHERE a.finished_at > {since} AND a.outcome <> 'retried' ORDER BY a.finished_at LIMIT {limit})
+       WHERE a.finished_at > {since} AND a.outcome = 'delivered' ORDER BY a.finished_at LIMIT {limit})
+     UNION ALL
+     (SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
+       WHERE a.finished_at > {since} AND a.outcome = 'failed' ORDER BY a.finished_at LIMIT {limit})
+     UNION ALL
+     (SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
+       WHERE a.finished_at > {since} AND a.outcome = 'cancelled' ORDER BY a.finished_at LIMIT {limit})
+     UNION ALL
+     (SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
+       WHERE a.finished_at > {since} AND a.outcome = 'expired' ORDER BY a.finished_at LIMIT {limit})
      UNION ALL
      (SELECT 1, q.id, q.updated_at, NULL FROM posthaste.queues q
        WHERE q.updated_at > {since} ORDER BY q.updated_at LIMIT {limit})

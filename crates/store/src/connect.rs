@@ -57,6 +57,7 @@ impl Purpose {
              EXCEPTION WHEN insufficient_privilege THEN NULL; END $$; ";
         const BY_INDEX: &str = "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; \
              SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
+             SET enable_incremental_sort = off; \
              SET max_parallel_workers_per_gather = 0; SET plan_cache_mode = force_generic_plan; ";
         let limits = |statement: &str| {
             format!(

@@ -124,8 +124,7 @@ pub struct Backlog {
     pub pending: i64,
     /// There are more than that.
     pub is_capped: bool,
-    /// When the first of them is or was to be tried next; `None` without messages, and over all queues, for which no index
-    /// answers it.
+    /// When the first of them is or was to be tried next; `None` without messages.
     pub oldest_due: Option<Timestamp>,
 }
 
@@ -137,18 +136,20 @@ statement! {
     row (BigInt, Nullable<Timestamptz>)
     "SELECT (SELECT count(*) FROM (
                 SELECT FROM posthaste.pending p WHERE p.queue_id >= {queue} AND p.queue_id <= {queue}
-                 ORDER BY p.queue_id, p.message_id LIMIT {limit}) AS counted),
+                 ORDER BY p.queue_id, p.message_id + 0 LIMIT {limit}) AS counted),
             (SELECT min(first.due_at)
                FROM generate_series(0, posthaste.shards() - 1) AS s
               CROSS JOIN LATERAL (
-                SELECT p.due_at FROM posthaste.pending p WHERE p.shard = s AND p.queue_id = {queue}
-                 ORDER BY p.due_at, p.message_id + 0 LIMIT 1) AS first)"
+                SELECT p.due_at FROM posthaste.pending p
+                 WHERE (p.shard, p.queue_id) >= (s, {queue}) AND (p.shard, p.queue_id) <= (s, {queue})
+                 ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT 1) AS first)"
 }
 
 statement! {
     struct BacklogOfAll { limit: i64 => BigInt }
-    row (BigInt,)
-    "SELECT count(*) FROM (SELECT FROM posthaste.pending p ORDER BY p.message_id LIMIT {limit}) AS counted"
+    row (BigInt, Nullable<Timestamptz>)
+    "SELECT (SELECT count(*) FROM (SELECT FROM posthaste.pending p ORDER BY p.message_id LIMIT {limit}) AS counted),
+            (SELECT p.due_at FROM posthaste.pending p ORDER BY p.due_at, p.message_id + 0 LIMIT 1)"
 }
 
 /// What is still to be delivered of a queue, or of all.
@@ -159,10 +160,7 @@ pub async fn backlog(conn: &mut AsyncPgConnection, queue: Option<QueueId>) -> Re
     let limit = MOST_COUNTED + 1;
     let (counted, oldest): (i64, Option<PgTimestamp>) = match queue {
         Some(queue) => BacklogOfQueue { queue: queue.0, limit }.get_result(conn).await?,
-        None => {
-            let (counted,) = BacklogOfAll { limit }.get_result(conn).await?;
-            (counted, None)
-        }
+        None => BacklogOfAll { limit }.get_result(conn).await?,
     };
     Ok(Backlog {
         pending: counted.min(MOST_COUNTED),

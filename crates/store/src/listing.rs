@@ -66,6 +66,8 @@ pub(crate) struct Branch<F> {
     pub(crate) fields: Box<dyn Fn(F) -> Expression + Send + Sync>,
     /// What its rows are selected by, besides the filter.
     pub(crate) rows: Logic,
+    /// It need not go on beyond where the branches before it have filled the page. For a first key that is a time.
+    pub(crate) ends_with_earlier: bool,
 }
 
 /// The parents whose rows are listed. A branch refers to one as `parent.id`.
@@ -108,7 +110,10 @@ pub(crate) fn page<F: Listed>(listing: &Listing<F>, branches: &[Branch<F>]) -> R
             Some(cursor) => condition::after(&place(&order, &cursor.key, &branch.fields)?),
             None => Logic::Always,
         };
-        let rows = condition::filter(&listing.filter, &branch.fields).and(place);
+        let mut rows = condition::filter(&listing.filter, &branch.fields).and(place);
+        if branch.ends_with_earlier && !parts.is_empty() {
+            rows = rows.and(end(branch, &order, parts.clone(), limit));
+        }
         parts.extend(part(branch, rows, &order, limit, offset));
     }
     let ordered_by = |table: &'static str| {
@@ -170,6 +175,22 @@ fn place<F: Field>(
             Ok(Key { expression: fields(order.field), direction: order.direction, value: value.clone() })
         })
         .collect()
+}
+
+/// Up to the last row of a page that `earlier` fills; everything, where it does not.
+fn end<F: Listed>(branch: &Branch<F>, order: &[Order<F>], earlier: Vec<Sql>, limit: i64) -> Logic {
+    let Some(first) = order.first() else { return Logic::Always };
+    let (text, constant) = open(&(branch.fields)(first.field));
+    if constant {
+        return Logic::Always;
+    }
+    let (comparison, otherwise) = match first.direction {
+        Direction::Ascending => (" <= coalesce((SELECT k0 FROM ((", " LIMIT 1), 'infinity')"),
+        Direction::Descending => (" >= coalesce((SELECT k0 FROM ((", " LIMIT 1), '-infinity')"),
+    };
+    let earlier = Sql::new(text).text(comparison).sql(Sql::join(earlier, ") UNION ALL ("));
+    let last = earlier.text(")) AS earlier ORDER BY k0").text(arrow(first.direction)).text(" OFFSET ");
+    Logic::Sometimes(last.bind(Bind::Number((limit - 1).max(0))).text(otherwise))
 }
 
 /// `SELECT` of one branch; `None` where it has no row.

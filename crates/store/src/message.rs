@@ -25,7 +25,7 @@ use crate::statement::statement;
 pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
-pub use keyed::{insert_keyed, sweep};
+pub use keyed::insert_keyed;
 pub use listing::{count, find, of_crons, of_queues};
 pub use together::{OnError, Together, insert_together};
 
@@ -238,7 +238,7 @@ fn body(text: Option<String>, binary: Option<Vec<u8>>) -> Option<Body> {
 }
 
 /// The final outcomes of `attempts.outcome`.
-fn ending(outcome: &str) -> Option<Ending> {
+pub(crate) fn ending(outcome: &str) -> Option<Ending> {
     match outcome {
         "delivered" => Some(Ending::Delivered),
         "failed" => Some(Ending::Failed),
@@ -256,27 +256,31 @@ macro_rules! columns {
     };
 }
 
-use columns;
-
-/// The pending row and the final attempt of each `m`: per row, so that only its partition is visited.
-macro_rules! progress {
+/// `p`, the pending row of each `m`: by look-up, whatever statistics say.
+macro_rules! pending_row {
     () => {
         "LEFT JOIN LATERAL (
              SELECT p.shard, p.attempt, p.due_at FROM posthaste.pending p WHERE p.message_id = m.id OFFSET 0
-         ) AS p ON true
-         LEFT JOIN LATERAL (
+         ) AS p ON true "
+    };
+}
+
+/// `f`, the final attempt of each `m`: per row, so that only its partition is visited.
+macro_rules! final_attempt {
+    () => {
+        "LEFT JOIN LATERAL (
              SELECT a.number, a.outcome, a.finished_at FROM posthaste.attempts a
              WHERE a.message_id = m.id AND a.outcome <> 'retried' ORDER BY a.number DESC LIMIT 1
          ) AS f ON true "
     };
 }
 
-use progress;
+use {columns, final_attempt, pending_row};
 
 statement! {
     struct Get { id: i64 => BigInt }
     row SqlRow
-    concat!(columns!(), "FROM posthaste.messages m ", progress!(), "WHERE m.id = {id}")
+    concat!(columns!(), "FROM posthaste.messages m ", pending_row!(), final_attempt!(), "WHERE m.id = {id}")
 }
 
 statement! {

@@ -51,6 +51,7 @@ pub struct Recorded {
 statement! {
     /// Rows are looked up one by one and changed by a list of ids, never joined: where the planner believes `pending` to be
     /// empty, a join may begin with the whole of it (see [`crate::reading`]). They are locked in the order of their ids.
+    /// Messages are looked up in the order of the primary key, as in [`crate::payload`].
     struct Record {
         ids: Vec<i64> => Array<BigInt>,
         attempts: Vec<i32> => Array<Integer>,
@@ -104,14 +105,18 @@ statement! {
                e.error_class, e.error, e.response_headers::jsonb, e.response_body, {deliverer}
           FROM ended e
          -- The message itself may have been deleted, and its log with it.
-         WHERE e.outcome <> 'cancelled' OR EXISTS (SELECT FROM posthaste.messages m WHERE m.id = e.id)
+         WHERE e.outcome <> 'cancelled' OR (
+                SELECT m.id FROM posthaste.messages m WHERE m.id >= e.id AND m.id <= e.id ORDER BY m.id LIMIT 1
+               ) IS NOT NULL
      ), dead AS MATERIALIZED (
         SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread, e.queue_id AS failed_in,
                m.body, m.body_binary, m.headers, m.id AS origin, m.dead_letter_hops + 1 AS hops
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
-         CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = e.id OFFSET 0) AS m
+         CROSS JOIN LATERAL (
+            SELECT m.* FROM posthaste.messages m WHERE m.id >= e.id AND m.id <= e.id ORDER BY m.id LIMIT 1
+          ) AS m
          WHERE e.outcome IN ('failed', 'expired') AND m.dead_letter_hops < {hops}
      ), dead_message AS (
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,

@@ -71,7 +71,8 @@ type LifetimeTuple = (PgTimestamp, Option<PgTimestamp>, PgTimestamp);
 
 statement! {
     /// The running total is over stored sizes, which are known without reading the bodies. The look-ups are lateral and
-    /// have an `OFFSET 0` so that each is by primary key, whatever the statistics; see [`crate::reading`].
+    /// have an `OFFSET 0`, or the order of the primary key, so that each is by that, whatever the statistics; see
+    /// [`crate::reading`]. Of messages there are other indexes that end in the id.
     struct Payloads {
         ids: Vec<i64> => Array<BigInt>,
         attempts: Vec<i32> => Array<Integer>,
@@ -100,7 +101,9 @@ statement! {
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
              CROSS JOIN LATERAL (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
-             CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = i.id OFFSET 0) AS m
+             CROSS JOIN LATERAL (
+                SELECT m.* FROM posthaste.messages m WHERE m.id >= i.id AND m.id <= i.id ORDER BY m.id LIMIT 1
+              ) AS m
              WHERE p.attempt = i.attempt AND p.shard = i.shard AND NOT p.cancelled AND p.due_at <= clock_timestamp()
                AND (p.held_until IS NULL OR p.held_until <= clock_timestamp())
             WINDOW w AS (ORDER BY i.number ROWS UNBOUNDED PRECEDING)

@@ -193,14 +193,15 @@ async fn shards_with_messages(conn: &mut AsyncPgConnection, id: QueueId) -> Quer
 }
 
 statement! {
-    /// The shards that hold messages of a queue, one index probe each. The order is the index's, lest a planner that
-    /// believes them to be many reads the whole table for the first.
+    /// The shards that hold messages of a queue, one index probe each. The order is that of the one index that is right, shard
+    /// and queue included by `>= AND <=`, lest a planner that believes them to be many reads another for the first.
     struct ShardsInUse { queue: i64 => BigInt }
     row (Integer,)
     "SELECT s FROM generate_series(0, posthaste.shards() - 1) AS s
      CROSS JOIN LATERAL (
-         SELECT FROM posthaste.pending p WHERE p.shard = s AND p.queue_id = {queue} AND NOT p.cancelled
-         ORDER BY p.due_at, p.message_id + 0 LIMIT 1
+         SELECT FROM posthaste.pending p
+         WHERE (p.shard, p.queue_id) >= (s, {queue}) AND (p.shard, p.queue_id) <= (s, {queue}) AND NOT p.cancelled
+         ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT 1
      ) AS found"
 }
 
@@ -217,8 +218,9 @@ statement! {
     row (Timestamptz, BigInt)
     "WITH step AS MATERIALIZED (
          SELECT p.message_id, p.due_at FROM posthaste.pending p
-         WHERE p.shard = {shard} AND p.queue_id = {queue} AND (p.due_at, p.message_id + 0) > ({after_due}, {after_id})
-         ORDER BY p.due_at, p.message_id + 0 LIMIT {step}
+         WHERE (p.shard, p.queue_id, p.due_at, p.message_id + 0) > ({shard}, {queue}, {after_due}, {after_id})
+           AND (p.shard, p.queue_id) <= ({shard}, {queue})
+         ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT {step}
      ), locked AS MATERIALIZED (
          SELECT p.message_id FROM posthaste.pending p JOIN step USING (message_id)
          WHERE NOT p.cancelled ORDER BY p.message_id FOR UPDATE OF p

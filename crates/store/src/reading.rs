@@ -156,7 +156,8 @@ pub async fn begin(conn: &mut AsyncPgConnection) -> Result<(Snapshot, Facts), St
 }
 
 statement! {
-    /// A skip scan: one index descent per queue, however many rows it has.
+    /// A skip scan: one index descent per queue, however many rows it has. By `due_at` as well, which only the reading order
+    /// has after the queue.
     struct Discover { shards: Vec<i32> => Array<Integer>, after: Vec<i64> => Array<BigInt>, queues: i32 => Integer }
     row (Integer, BigInt)
     "SELECT s.shard, found.queue_id
@@ -164,10 +165,10 @@ statement! {
       CROSS JOIN LATERAL (
             WITH RECURSIVE q AS (
                 (SELECT p.queue_id FROM posthaste.pending p
-                  WHERE p.shard = s.shard AND p.queue_id > s.after ORDER BY p.queue_id LIMIT 1)
+                  WHERE p.shard = s.shard AND p.queue_id > s.after ORDER BY p.queue_id, p.due_at LIMIT 1)
                 UNION ALL
                 SELECT (SELECT p.queue_id FROM posthaste.pending p
-                         WHERE p.shard = s.shard AND p.queue_id > q.queue_id ORDER BY p.queue_id LIMIT 1)
+                         WHERE p.shard = s.shard AND p.queue_id > q.queue_id ORDER BY p.queue_id, p.due_at LIMIT 1)
                   FROM q WHERE q.queue_id IS NOT NULL
             )
             SELECT q.queue_id FROM q WHERE q.queue_id IS NOT NULL LIMIT {queues}
@@ -212,7 +213,8 @@ pub async fn discover(
 }
 
 statement! {
-    /// `message_id + 0`: so it stands in the index.
+    /// `message_id + 0`: so it stands in the index. Shard and queue are compared as parts of the key, and not by `=`, so that
+    /// they stay in the order: without them another index would have it, too.
     struct Refills {
         shards: Vec<i32> => Array<Integer>,
         queues: Vec<i64> => Array<BigInt>,
@@ -226,9 +228,9 @@ statement! {
             WITH ORDINALITY AS r(shard, queue_id, after_due, after_id, rows, number)
       CROSS JOIN LATERAL (
             SELECT p.* FROM posthaste.pending p
-             WHERE p.shard = r.shard AND p.queue_id = r.queue_id
-               AND (p.due_at, p.message_id + 0) > (r.after_due, r.after_id)
-             ORDER BY p.due_at, p.message_id + 0
+             WHERE (p.shard, p.queue_id, p.due_at, p.message_id + 0) > (r.shard, r.queue_id, r.after_due, r.after_id)
+               AND (p.shard, p.queue_id) <= (r.shard, r.queue_id)
+             ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0
              LIMIT r.rows
       ) AS p"
 }

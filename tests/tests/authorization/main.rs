@@ -2,6 +2,7 @@
 
 mod audit;
 mod keys;
+mod roles;
 mod secrets;
 mod tokens;
 

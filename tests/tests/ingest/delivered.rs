@@ -73,7 +73,7 @@ async fn a_delay_is_kept() {
     assert_eq!(answer.json["accepted"], 4, "{}", answer.text);
     let came = receiver.wait_for_count(SOON, "/q", 4).await;
     for (delay, least) in delays.iter().zip([800, 500, 300, 0]) {
-        let request = came.iter().find(|request| request.text() == delay.to_string()).unwrap();
+        let request = came.iter().find(|request| request.json() == *delay).unwrap();
         let waited = request.time.duration_since(before).unwrap();
         assert!(waited >= Duration::from_millis(least), "{delay} came after {waited:?}");
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use posthaste_core::ids::QueueId;
 use posthaste_store::connect::{Connection, Purpose, connect};
 use posthaste_store::message::{
-    Batch, Body, IdempotencyKey, NewMessage, OnError, Verdict, insert_keyed, insert_together, sweep,
+    Batch, Body, IdempotencyKey, NewMessage, OnError, Verdict, insert_keyed, insert_together,
 };
 use posthaste_tests::database::Database;
 use serde_json::json;
@@ -98,15 +98,4 @@ async fn an_aborted_taker_leaves_the_key_to_the_next() {
     assert!(matches!(verdicts.unwrap()[..], [Verdict::Stored(_)]));
     let again = insert_keyed(&mut conn, &keyed, DAY).await.unwrap();
     assert!(matches!(again[..], [Verdict::Replayed(_)]));
-}
-
-#[actix_rt::test]
-async fn keys_are_swept_when_their_time_is_over() {
-    let (database, mut conn) = setup().await;
-    insert_keyed(&mut conn, &batch(10, &[], true), DAY).await.unwrap();
-    assert_eq!(sweep(&mut conn).await.unwrap(), 0);
-    let age = "UPDATE posthaste.idempotency_keys SET expires_at = now() - interval '2 minutes' WHERE key < '7'";
-    database.execute(age).await;
-    assert_eq!(sweep(&mut conn).await.unwrap(), 7);
-    assert_eq!((sweep(&mut conn).await.unwrap(), rows(&database, "idempotency_keys").await), (0, 3));
 }

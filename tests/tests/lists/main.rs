@@ -1,15 +1,37 @@
 //! Lists and counts of the store: that they are right, and that they are cheap.
 
 mod data;
+#[path = "../plans/explained.rs"]
+mod explained;
 mod model;
+mod plans;
 mod random;
+mod scale;
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use posthaste_tests::postgres::Server;
 
-/// One server for all tests of this process.
+/// Within this, or the test fails. More than anything takes, for busy machines.
+const SOON: Duration = Duration::from_secs(30);
+
 fn server() -> &'static Server {
-    static SERVER: OnceLock<&'static Server> = OnceLock::new();
-    SERVER.get_or_init(Server::shared)
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        Server::own_with(&[
+            ("session_preload_libraries", "auto_explain"),
+            ("auto_explain.log_analyze", "on"),
+            ("auto_explain.log_buffers", "on"),
+            ("auto_explain.log_timing", "off"),
+            ("auto_explain.log_format", "json"),
+            ("log_line_prefix", "%a|"),
+            // Statistics are made when a test says so.
+            ("autovacuum", "off"),
+            // Nothing here is about what survives, and many rows are to be there soon.
+            ("fsync", "off"),
+            ("max_wal_size", "8GB"),
+            ("shared_buffers", "512MB"),
+        ])
+    })
 }

@@ -18,6 +18,8 @@ pub struct Log {
 pub struct Explained {
     pub text: String,
     pub scans: Vec<Scan>,
+    /// The pages that it looked at, if the server counts them.
+    pub pages: f64,
 }
 
 /// A node that reads a table.
@@ -90,7 +92,9 @@ fn explained(plan: &str) -> Explained {
     let plan: Value = serde_json::from_str(plan).unwrap_or_else(|error| panic!("{error} in {plan}"));
     let mut scans = Vec::new();
     collect(&plan["Plan"], &mut scans);
-    Explained { text: plan["Query Text"].as_str().unwrap_or_default().to_owned(), scans }
+    let number = |name: &str| plan["Plan"][name].as_f64().unwrap_or_default();
+    let pages = number("Shared Hit Blocks") + number("Shared Read Blocks");
+    Explained { text: plan["Query Text"].as_str().unwrap_or_default().to_owned(), scans, pages }
 }
 
 fn collect(node: &Value, scans: &mut Vec<Scan>) {
@@ -119,6 +123,14 @@ impl Explained {
             let grows = ["pending", "messages", "attempts"].iter().any(|table| scan.table.starts_with(table));
             let by_index = matches!(scan.kind.as_str(), "Index Scan" | "Index Only Scan");
             assert!(by_index || !grows, "{scan:?} in {}", self.text);
+        }
+    }
+
+    /// Asserts that no table that grows was read without an index.
+    pub fn assert_no_table_is_read_whole(&self, question: &str) {
+        for scan in &self.scans {
+            let grows = ["pending", "messages", "attempts"].iter().any(|table| scan.table.starts_with(table));
+            assert!(!grows || scan.loops == 0.0 || scan.kind != "Seq Scan", "{question}: {scan:?} in {}", self.text);
         }
     }
 

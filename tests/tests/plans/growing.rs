@@ -10,6 +10,7 @@ use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::outcome::{Outcome, record};
 use posthaste_store::payload::{Read, payloads};
+use posthaste_store::queue_state::paused;
 use posthaste_store::reading;
 use posthaste_store::shard::{Hold, hold, take_over};
 use posthaste_tests::database::Database;
@@ -91,6 +92,11 @@ impl Scene {
         arrived.unwrap();
         assert_eq!(late.len(), 1);
         self.arrivals_touched(1.0).await;
+
+        // Which queues are paused: by the index that has nothing else.
+        assert_eq!(paused(&mut self.reader).await.unwrap(), []);
+        let (met, _, indexes) = self.plan("WHERE q.paused_at IS NOT NULL ORDER BY").await.of("queues");
+        assert_eq!((met, indexes), (0.0, vec!["queues_paused".to_owned()]));
 
         // Where there are rows, and the first of them.
         let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1 });

@@ -1,3 +1,4 @@
+use posthaste_core::entity::{MessageField, QueueField};
 use posthaste_core::filter::{Filter, Value as FieldValue};
 use posthaste_service::environment::Secret;
 

@@ -8,10 +8,10 @@ use posthaste_core::filter::{Filter, Value};
 use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 use posthaste_store::attempt::{self, Attempt};
-use posthaste_store::cancel::{self, CancelRequest, Ending, MessageState};
+use posthaste_store::cancel::{self, CancelRequest, MessageState};
 use posthaste_store::changing::Changed;
 use posthaste_store::error::StoreError;
-use posthaste_store::message::{self, Body, Message, NewMessage, OnError};
+use posthaste_store::message::{self, Body, Ending, Message, NewMessage, OnError};
 use tokio::time::{Instant, sleep};
 
 use super::{Deletion, Resource, Stored};

@@ -184,7 +184,12 @@ mod tests {
 
     #[test]
     fn results_have_their_shape() {
-        let outcome = |index, id| Outcome { index, id: Some(Id(id)), replayed: false, error: None };
+        let outcome = |index, id| Outcome {
+            index,
+            id: Some(Output::Id(id).to_json(IdStyle::Text)),
+            replayed: false,
+            error: None,
+        };
         let results = vec![
             outcome(0, 1),
             Outcome::failed(1, &ApiError::UnknownQueue { field: "queueId", id: 9 }),

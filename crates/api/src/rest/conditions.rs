@@ -56,8 +56,8 @@ pub fn condition<F: Field>(field: F, operator: &str, value: &str) -> Result<Cond
         "lte" => compare(Comparison::LessOrEqual),
         // As the original: of anything but text, only the very value is like it.
         "like" | "ilike" if field.kind() != Kind::Text => compare(Comparison::Equal),
-        "like" => Ok(Test::Like(value.to_owned())),
-        "ilike" => Ok(Test::Ilike(value.to_owned())),
+        "like" => text(&name(), value).map(Test::Like),
+        "ilike" => text(&name(), value).map(Test::Ilike),
         "in" => Ok(Test::In(set(value, one)?)),
         "nin" => Ok(Test::NotIn(set(value, one)?)),
         _ => boolean(&name(), value).map(|is_null| if is_null { Test::IsNull } else { Test::IsNotNull }),
@@ -79,11 +79,17 @@ fn read<F: Field>(field: F, name: &str, value: &str) -> Result<Value, ApiError> 
     match field.kind() {
         Kind::Id | Kind::Integer => integer(name, value).map(Value::Number),
         Kind::Boolean => boolean(name, value).map(Value::Boolean),
-        Kind::Text | Kind::Json => Ok(Value::Text(value.to_owned())),
+        Kind::Text | Kind::Json => text(name, value).map(Value::Text),
         Kind::Time => time::parse(value)
             .map(Value::Time)
             .ok_or_else(|| ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED))),
     }
+}
+
+/// No text in the database has U+0000.
+fn text(name: &str, value: &str) -> Result<String, ApiError> {
+    let problem = || ApiError::Validation(format!("querystring/{name} must not contain U+0000"));
+    if value.contains('\0') { Err(problem()) } else { Ok(value.to_owned()) }
 }
 
 /// A whole number.
@@ -201,6 +207,7 @@ mod tests {
             assert_eq!(problem(path, "x").to_string(), expected);
         }
         assert_eq!(problem("id.eq", "x").to_string(), "querystring/where.id.eq must be integer");
+        assert_eq!(problem("body.eq", "\0").to_string(), "querystring/where.body.eq must not contain U+0000");
         assert_eq!(problem("id.like", "1%").to_string(), "querystring/where.id.like must be integer");
         assert_eq!(problem("failed.eq", "1").to_string(), "querystring/where.failed.eq must be boolean");
         assert!(problem("when.gt", "soon").to_string().starts_with("querystring/where.when.gt takes a time"));

@@ -57,7 +57,7 @@ pub fn decode<F: Field>(parameter: &str, text: &str, order: &[Order<F>], side: S
             (Kind::Id | Kind::Integer, Json::Number(number)) => Value::Number(number.as_i64()?),
             // Of a client that builds its own, as ids are strings in answers.
             (Kind::Id, Json::String(text)) => Value::Number(text.parse().ok()?),
-            (Kind::Text, Json::String(text)) => Value::Text(text.clone()),
+            (Kind::Text, Json::String(text)) if !text.contains('\0') => Value::Text(text.clone()),
             (Kind::Boolean, Json::Bool(boolean)) => Value::Boolean(*boolean),
             (Kind::Time, Json::String(text)) => Value::Time(time::parse(text)?),
             _ => return None,

@@ -4,6 +4,7 @@ pub mod drain;
 pub mod flow;
 pub mod horizon;
 pub mod latency;
+pub mod list;
 pub mod raw;
 
 use std::time::Duration;

@@ -112,7 +112,7 @@ impl Default for Bookmark {
 impl Bookmark {
     /// The duty is due again.
     pub fn begin(&mut self) {
-        if self.times % FROM_THE_BEGINNING == 0 {
+        if self.times.is_multiple_of(FROM_THE_BEGINNING) {
             self.after = i64::MIN;
         }
         self.times = self.times.wrapping_add(1);

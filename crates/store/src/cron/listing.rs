@@ -59,7 +59,7 @@ fn rows(page: Sql) -> Sql {
 }
 
 fn branch(rows: Logic) -> Branch<CronField> {
-    Branch { from: Sql::new("posthaste.crons c"), fields: Box::new(field), rows }
+    Branch { from: Sql::new("posthaste.crons c"), fields: Box::new(field), rows, ends_with_earlier: false }
 }
 
 fn field(field: CronField) -> Expression {

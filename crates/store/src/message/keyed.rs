@@ -16,9 +16,6 @@ use super::insertion::{Batch, Columns, Verdict, accepted, place};
 use crate::error::StoreError;
 use crate::statement::statement;
 
-/// How many keys [`sweep`] forgets at once.
-const SWEPT: i64 = 10_000;
-
 /// Stores a batch of messages with keys, in a transaction of its own, or in a savepoint of the one under way. For each in
 /// turn: what it became. Keys are kept for `lifetime`.
 ///
@@ -120,14 +117,6 @@ async fn find(
         .collect()
 }
 
-/// Forgets keys whose time is over, at most ten thousand, and answers how many; call it again while that is not 0.
-///
-/// # Errors
-/// As any statement.
-pub async fn sweep(conn: &mut AsyncPgConnection) -> Result<usize, StoreError> {
-    Ok(Sweep { limit: SWEPT }.execute(conn).await?)
-}
-
 statement! {
     /// One row per message whose queue exists; with an id where it is stored. Of several with one key the first that can be
     /// stored is tried. `claimed` has the rows that got their keys: those for which there was none, or one whose time is over;
@@ -196,14 +185,4 @@ statement! {
             SELECT k.* FROM posthaste.idempotency_keys k WHERE k.queue_id = i.queue_id AND k.key = i.key OFFSET 0
       ) AS k
       WHERE k.expires_at > now()"
-}
-
-statement! {
-    /// Who waits for a key has it locked, and takes it.
-    struct Sweep { limit: i64 => BigInt }
-    row (BigInt,)
-    "DELETE FROM posthaste.idempotency_keys WHERE (queue_id, key) IN (
-         SELECT queue_id, key FROM posthaste.idempotency_keys WHERE expires_at <= now() - interval '1 minute'
-         ORDER BY expires_at LIMIT {limit} FOR UPDATE SKIP LOCKED
-     )"
 }

@@ -21,7 +21,7 @@ use posthaste_core::filter::Filter;
 use posthaste_core::ids::{CronId, QueueId};
 use posthaste_core::listing::Listing;
 
-use super::{Message, Row, SqlRow, columns, progress};
+use super::{Message, Row, SqlRow, columns, final_attempt, pending_row};
 use crate::error::StoreError;
 use crate::listing::{self, Listed, Relation, Sql};
 use branches::{Question, branches};
@@ -81,7 +81,8 @@ async fn read(
     let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, relation, |page| {
         Sql::new(columns!()).text("FROM ").sql(page).text(concat!(
             " CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = page.id OFFSET 0) AS m ",
-            progress!()
+            pending_row!(),
+            final_attempt!()
         ))
     })
     .await?;

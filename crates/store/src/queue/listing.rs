@@ -74,7 +74,7 @@ fn rows(page: Sql) -> Sql {
 }
 
 fn branch(rows: Logic) -> Branch<QueueField> {
-    Branch { from: Sql::new("posthaste.queues q"), fields: Box::new(field), rows }
+    Branch { from: Sql::new("posthaste.queues q"), fields: Box::new(field), rows, ends_with_earlier: false }
 }
 
 fn field(field: QueueField) -> Expression {

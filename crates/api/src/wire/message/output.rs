@@ -123,3 +123,6 @@ impl State {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

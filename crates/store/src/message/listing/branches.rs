@@ -8,11 +8,11 @@
 //! - Statistics of `messages` and `attempts` are good, for their rows stay: between these two the planner decides.
 
 use posthaste_core::entity::MessageField;
-use posthaste_core::filter::{Clause, Comparison, Filter, Test};
+use posthaste_core::filter::{Clause, Comparison, Condition, Filter, Test, Value};
 use posthaste_core::listing::Listing;
 
 use super::fields::{View, field, of_request};
-use super::progress;
+use super::{final_attempt, pending_row};
 use crate::listing::{Branch, Expression, Logic, Sql, conditions};
 use crate::message::Ending;
 
@@ -54,14 +54,28 @@ impl<'a> Question<'a> {
 
     /// Whether only messages of one queue, or of a few, are let through.
     fn is_of_queue(&self) -> bool {
-        let of_queue = |clause: &Clause<MessageField>| match clause {
-            Clause::One(one) => {
+        self.parent == Some(MessageField::QueueId)
+            || self.requires(|one| {
                 one.field == MessageField::QueueId
                     && matches!(one.test, Test::Compare(Comparison::Equal, _) | Test::In(_))
-            }
-            Clause::Any(_) => false,
-        };
-        self.parent == Some(MessageField::QueueId) || self.filter.all.iter().any(of_queue)
+            })
+    }
+
+    /// Whether only messages that have been retried are let through.
+    fn is_retried(&self) -> bool {
+        self.requires(|one| {
+            one.field == MessageField::Retries
+                && match one.test {
+                    Test::Compare(Comparison::Greater, Value::Number(than)) => than >= 0,
+                    Test::Compare(Comparison::Equal | Comparison::GreaterOrEqual, Value::Number(least)) => least > 0,
+                    _ => false,
+                }
+        })
+    }
+
+    /// Whether a condition of this kind is among those that must hold.
+    fn requires(&self, kind: impl Fn(&Condition<MessageField>) -> bool) -> bool {
+        self.filter.all.iter().any(|clause| matches!(clause, Clause::One(one) if kind(one)))
     }
 
     /// Whether the columns of `messages` are needed for these rows.
@@ -79,6 +93,12 @@ impl<'a> Question<'a> {
     fn can_match(&self, view: View) -> bool {
         let fields = |asked| field(view, asked);
         conditions(self.filter, &fields) != Logic::Never
+    }
+
+    /// Whether an index of `attempts` has something to go by. That messages were delivered narrows nothing down: most were.
+    fn is_led_by_attempts(&self, view: View) -> bool {
+        let ended = |asked| matches!(asked, MessageField::SentAt | MessageField::Retries);
+        self.walk(view) == MessageField::SentAt || matches!(self.conditions_on(view, ended), Logic::Sometimes(_))
     }
 
     /// The conditions that concern nothing but what `known` says yes to, in a view; implied by the whole filter.
@@ -104,7 +124,8 @@ impl<'a> Question<'a> {
     }
 
     fn branch(&self, view: View, from: Sql, rows: Logic) -> Branch<MessageField> {
-        Branch { from, fields: Box::new(move |asked| field(view, asked)), rows: self.relation(view).and(rows) }
+        let rows = self.relation(view).and(rows);
+        Branch { from, fields: Box::new(move |asked| field(view, asked)), rows, ends_with_earlier: false }
     }
 }
 
@@ -119,13 +140,18 @@ pub(super) fn branches(question: &Question<'_>) -> Vec<Branch<MessageField>> {
         branches = pending(question);
     }
     if question.fields().all(|asked| own(asked) || asked == MessageField::When) {
-        branches.push(question.branch(View::NotPending, Sql::new("posthaste.messages m"), without_pending("m.id")));
+        branches.push(not_pending(question, Sql::new("posthaste.messages m")));
         return branches;
     }
     let unknown = question.can_match(View::Unknown) && !question.order.contains(&MessageField::SentAt);
     if unknown && !question.filters(MessageField::Status) && !question.asks(MessageField::SentAt) {
         // What narrows nothing down is told of each message in turn.
-        let from = Sql::new(concat!("posthaste.messages m ", progress!()));
+        if question.asks(MessageField::When) {
+            let from = Sql::new(concat!("posthaste.messages m ", final_attempt!()));
+            branches.push(not_pending(question, from));
+            return branches;
+        }
+        let from = Sql::new(concat!("posthaste.messages m ", pending_row!(), final_attempt!()));
         return vec![question.branch(View::Any, from, Logic::Always)];
     }
     let endings = [Ending::Delivered, Ending::Failed, Ending::Cancelled, Ending::Expired];
@@ -144,6 +170,12 @@ pub(super) fn branches(question: &Question<'_>) -> Vec<Branch<MessageField>> {
     branches
 }
 
+/// By `when`, what is pending comes last or, downwards, first; among the latter only a walk over all of it finds another.
+fn not_pending(question: &Question<'_>, from: Sql) -> Branch<MessageField> {
+    let ends_with_earlier = question.order.first() == Some(&MessageField::When);
+    Branch { ends_with_earlier, ..question.branch(View::NotPending, from, without_pending("m.id")) }
+}
+
 /// A pending row wins over an attempt.
 fn without_pending(id: &'static str) -> Logic {
     let sql = Sql::new("NOT EXISTS (SELECT FROM posthaste.pending p WHERE p.message_id = ").text(id);
@@ -152,20 +184,30 @@ fn without_pending(id: &'static str) -> Logic {
 
 fn pending(question: &Question<'_>) -> Vec<Branch<MessageField>> {
     let of_queue = question.is_of_queue();
-    let view = if of_queue { View::PendingOfQueue } else { View::Pending };
+    let retrying = question.is_retried();
+    let by_time = question.walk(View::Pending) == MessageField::When;
+    let view = if of_queue || retrying || by_time { View::PendingOfSome } else { View::Pending };
     let filtered_by_message = question.needs_message(view);
-    let walk = question.walk(view);
     // Rows of it that are left of a deleted message are cancelled.
     let message = if filtered_by_message { MESSAGE_OF_PENDING } else { "" };
     let exists = if filtered_by_message { Logic::Always } else { Logic::Sometimes(Sql::new(EXISTS_OF_PENDING)) };
-    let own = question.conditions_on(view, |asked| !of_request(asked));
-    let direct =
-        |rows: Logic| question.branch(view, Sql::new("posthaste.pending p").text(message), exists.clone().and(rows));
+    // As the index of what is retrying has it.
+    let narrow = if retrying { Logic::Sometimes(Sql::new("p.attempt > 0")) } else { Logic::Always };
+    let own = question.conditions_on(view, |asked| !of_request(asked)).and(narrow.clone());
+    let direct = |rows: Logic| {
+        let from = Sql::new("posthaste.pending p").text(message);
+        question.branch(view, from, exists.clone().and(narrow.clone()).and(rows))
+    };
     let set = |rows: Logic| {
         let set = Sql::new("(SELECT p.* FROM posthaste.pending p").sql(clause(own.clone()));
         // So that no other index seems to be as good.
-        let order =
-            if of_queue { " ORDER BY p.queue_id, (p.message_id + 0) OFFSET 0) AS p" } else { " OFFSET 0) AS p" };
+        let order = if of_queue {
+            " ORDER BY p.queue_id, (p.message_id + 0) OFFSET 0) AS p"
+        } else if retrying {
+            " ORDER BY (p.message_id + 0) OFFSET 0) AS p"
+        } else {
+            " ORDER BY p.message_id OFFSET 0) AS p"
+        };
         question.branch(view, set.text(order).text(message), exists.clone().and(rows))
     };
     let by_message = |rows: Logic| {
@@ -175,10 +217,10 @@ fn pending(question: &Question<'_>) -> Vec<Branch<MessageField>> {
     };
     let few = || gate(own.clone(), " <= ");
     let many = || gate(own.clone(), " > ");
-    match walk {
+    match question.walk(view) {
         MessageField::Id if filtered_by_message => vec![set(few()), by_message(many())],
         MessageField::Id => vec![direct(Logic::Always)],
-        MessageField::When if of_queue => vec![set(few()), direct(many())],
+        MessageField::When if of_queue || retrying => vec![set(few()), direct(many())],
         MessageField::When => vec![direct(Logic::Always)],
         asked if of_request(asked) => vec![set(few()), by_message(many())],
         _ => vec![set(Logic::Always)],
@@ -217,14 +259,15 @@ fn ended(question: &Question<'_>, ending: Ending) -> Branch<MessageField> {
                                AND l.number > a.number AND l.outcome <> 'retried' OFFSET 0)";
     let ended = Logic::Sometimes(Sql::new(outcome)).and(without_pending("a.message_id"));
     let ended = ended.and(Logic::Sometimes(Sql::new(last)));
-    // Most messages have been delivered, so this alone leads to none.
-    let led =
-        ending != Ending::Delivered || question.asks(MessageField::SentAt) || question.filters(MessageField::Retries);
-    if question.needs_message(view) || !led {
-        let known = |asked| of_request(asked) || matches!(asked, MessageField::Id | MessageField::QueueId);
-        let own = question.conditions_on(View::NotPending, known);
+    if ending == Ending::Delivered && !question.is_led_by_attempts(view) {
+        let from = "posthaste.messages m CROSS JOIN LATERAL (
+                        SELECT a.* FROM posthaste.attempts a
+                         WHERE a.message_id = m.id AND a.outcome = 'delivered' OFFSET 0) AS a";
+        return question.branch(View::EndedByMessage(ending), Sql::new(from), ended);
+    }
+    if question.needs_message(view) {
         let from = Sql::new("posthaste.attempts a JOIN posthaste.messages m ON m.id = a.message_id");
-        return question.branch(view, from, ended.and(own));
+        return question.branch(view, from, ended);
     }
     let exists = "EXISTS (SELECT FROM posthaste.messages m WHERE m.id = a.message_id OFFSET 0)";
     question.branch(view, Sql::new("posthaste.attempts a"), ended.and(Logic::Sometimes(Sql::new(exists))))

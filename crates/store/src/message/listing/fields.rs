@@ -11,16 +11,18 @@ use crate::message::Ending;
 pub(super) enum View {
     /// `m`, perhaps with `p` and `f`, whatever has become of it.
     Any,
-    /// `m` without a pending row.
+    /// `m` without a pending row, perhaps with `f`.
     NotPending,
     /// `p`, and `m` where it is asked for.
     Pending,
-    /// As [`View::Pending`], of one queue: the id is what the index of what is pending of a queue has.
-    PendingOfQueue,
+    /// As [`View::Pending`], of one queue, retrying, or by time: the id is as the indexes for these have it.
+    PendingOfSome,
     /// `m` with `p`.
     PendingByMessage,
     /// `a`, which ended so, and `m` where it is asked for.
     Ended(Ending),
+    /// As [`View::Ended`], looked for by `m`.
+    EndedByMessage(Ending),
     /// `m` with neither.
     Unknown,
 }
@@ -49,58 +51,73 @@ pub(super) fn of_request(field: MessageField) -> bool {
 pub(super) fn field(view: View, field: MessageField) -> Expression {
     match field {
         MessageField::Id => column(match view {
-            View::Any | View::NotPending | View::PendingByMessage | View::Unknown => "m.id",
+            View::Any | View::NotPending | View::PendingByMessage | View::EndedByMessage(_) | View::Unknown => "m.id",
             View::Pending => "p.message_id",
-            View::PendingOfQueue => "(p.message_id + 0)",
+            View::PendingOfSome => "(p.message_id + 0)",
             View::Ended(_) => "a.message_id",
         }),
         MessageField::QueueId => column(match view {
-            View::Any | View::NotPending | View::PendingByMessage | View::Unknown => "m.queue_id",
-            View::Pending | View::PendingOfQueue => "p.queue_id",
+            View::Any | View::NotPending | View::PendingByMessage | View::EndedByMessage(_) | View::Unknown => {
+                "m.queue_id"
+            }
+            View::Pending | View::PendingOfSome => "p.queue_id",
             View::Ended(_) => "a.queue_id",
         }),
         MessageField::When => column(match view {
             View::Any => "coalesce(p.due_at, m.scheduled_at)",
-            View::Pending | View::PendingOfQueue | View::PendingByMessage => "p.due_at",
-            View::NotPending | View::Ended(_) | View::Unknown => "m.scheduled_at",
+            View::Pending | View::PendingOfSome | View::PendingByMessage => "p.due_at",
+            View::NotPending | View::Ended(_) | View::EndedByMessage(_) | View::Unknown => "m.scheduled_at",
         }),
         MessageField::Failed => match view {
-            View::Any | View::NotPending => {
-                column("(p.attempt IS NULL AND coalesce(f.outcome IN ('failed', 'expired'), false))")
+            View::Any => column("(p.attempt IS NULL AND coalesce(f.outcome IN ('failed', 'expired'), false))"),
+            View::NotPending => column("coalesce(f.outcome IN ('failed', 'expired'), false)"),
+            View::Ended(Ending::Failed | Ending::Expired) | View::EndedByMessage(Ending::Failed | Ending::Expired) => {
+                constant(Value::Boolean(true), "true")
             }
-            View::Ended(Ending::Failed | Ending::Expired) => constant(Value::Boolean(true), "true"),
             View::Pending
-            | View::PendingOfQueue
+            | View::PendingOfSome
             | View::PendingByMessage
             | View::Ended(Ending::Delivered | Ending::Cancelled)
+            | View::EndedByMessage(Ending::Delivered | Ending::Cancelled)
             | View::Unknown => constant(Value::Boolean(false), "false"),
         },
         MessageField::SentAt => match view {
-            View::Any | View::NotPending => nullable(
+            View::Any => nullable(
                 "(CASE WHEN p.attempt IS NULL AND f.outcome IN ('delivered', 'failed') THEN f.finished_at END)",
             ),
-            View::Ended(Ending::Delivered | Ending::Failed) => column("a.finished_at"),
+            View::NotPending => nullable("(CASE WHEN f.outcome IN ('delivered', 'failed') THEN f.finished_at END)"),
+            View::Ended(Ending::Delivered | Ending::Failed)
+            | View::EndedByMessage(Ending::Delivered | Ending::Failed) => column("a.finished_at"),
             View::Pending
-            | View::PendingOfQueue
+            | View::PendingOfSome
             | View::PendingByMessage
-            | View::Ended(Ending::Cancelled | Ending::Expired) => null("NULL::timestamptz"),
+            | View::Ended(Ending::Cancelled | Ending::Expired)
+            | View::EndedByMessage(Ending::Cancelled | Ending::Expired) => null("NULL::timestamptz"),
             View::Unknown => Expression::Named { value: None, text: "NULL::timestamptz" },
         },
         MessageField::Retries => match view {
-            View::Any | View::NotPending => column("coalesce(p.attempt, f.number - 1, 0)"),
-            View::Pending | View::PendingOfQueue | View::PendingByMessage => column("p.attempt"),
-            View::Ended(_) => column("(a.number - 1)"),
+            View::Any => column("coalesce(p.attempt, f.number - 1, 0)"),
+            View::NotPending => column("coalesce(f.number - 1, 0)"),
+            View::Pending | View::PendingOfSome | View::PendingByMessage => column("p.attempt"),
+            View::Ended(_) | View::EndedByMessage(_) => column("(a.number - 1)"),
             View::Unknown => constant(Value::Number(0), "0"),
         },
         MessageField::Status => match view {
-            View::Any | View::NotPending => {
+            View::Any => {
                 column("(CASE WHEN p.attempt IS NOT NULL THEN 'pending' ELSE coalesce(f.outcome, 'unknown') END)")
             }
-            View::Pending | View::PendingOfQueue | View::PendingByMessage => status("pending", "'pending'::text"),
-            View::Ended(Ending::Delivered) => status("delivered", "'delivered'::text"),
-            View::Ended(Ending::Failed) => status("failed", "'failed'::text"),
-            View::Ended(Ending::Cancelled) => status("cancelled", "'cancelled'::text"),
-            View::Ended(Ending::Expired) => status("expired", "'expired'::text"),
+            View::NotPending => column("coalesce(f.outcome, 'unknown')"),
+            View::Pending | View::PendingOfSome | View::PendingByMessage => status("pending", "'pending'::text"),
+            View::Ended(Ending::Delivered) | View::EndedByMessage(Ending::Delivered) => {
+                status("delivered", "'delivered'::text")
+            }
+            View::Ended(Ending::Failed) | View::EndedByMessage(Ending::Failed) => status("failed", "'failed'::text"),
+            View::Ended(Ending::Cancelled) | View::EndedByMessage(Ending::Cancelled) => {
+                status("cancelled", "'cancelled'::text")
+            }
+            View::Ended(Ending::Expired) | View::EndedByMessage(Ending::Expired) => {
+                status("expired", "'expired'::text")
+            }
             View::Unknown => {
                 Expression::Named { value: Some(Value::Text("unknown".to_owned())), text: "'unknown'::text" }
             }
