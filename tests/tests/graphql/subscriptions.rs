@@ -168,7 +168,7 @@ async fn who_does_not_read_is_told_that_it_has_missed_something() {
     }
     wait_for_hub(&database).await;
     // More than a connection and a subscription hold, in parts that a subscriber can follow.
-    const PARTS: i64 = 20;
+    const PARTS: i64 = 6;
     const MESSAGES: i64 = 100;
     let application = database.connect().await;
     for _ in 0..PARTS {
