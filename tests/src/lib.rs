@@ -9,7 +9,7 @@
 //! - [`cluster::Cluster`]: who owns and who leads, seen from the database.
 //! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
 //! - [`ticks`]: the ticks of crons, and a check that each second has one.
-//! - [`client::Api`]: a JSON client for the API.
+//! - [`client::Api`]: a JSON client for the API; [`socket::Socket`]: one for GraphQL over WebSocket.
 //! - [`browser::Browser`]: a Chromium that can reach nothing but this machine.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
@@ -28,5 +28,6 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod socket;
 pub mod ticks;
 pub mod wait;

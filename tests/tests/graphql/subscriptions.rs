@@ -4,18 +4,11 @@ use posthaste_tests::client::Api;
 use posthaste_tests::database::Database;
 use posthaste_tests::process::{Launch, Process};
 use posthaste_tests::receiver::Receiver;
+use posthaste_tests::socket::{NEW, OLD, Socket, wait_for_hub};
 use posthaste_tests::wait;
 use serde_json::json;
 
-use super::socket::{NEW, OLD, Socket};
 use super::{SOON, data, message, queue};
-
-/// Waits until a process looks for changes.
-pub async fn wait_for_hub(database: &Database) {
-    let looking = "SELECT count(*) FROM pg_stat_activity
-                   WHERE datname = current_database() AND query LIKE '%posthaste.deletions d%' AND pid <> pg_backend_pid()";
-    wait::eventually(SOON, "changes are looked for", async || database.number(looking).await > 0).await;
-}
 
 /// Two APIs on one database: one that is subscribed to, and one that changes things.
 async fn two() -> (Database, Process, Process, Api) {
