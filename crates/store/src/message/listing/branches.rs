@@ -172,7 +172,11 @@ pub(super) fn branches(question: &Question<'_>) -> Vec<Branch<MessageField>> {
 
 /// By `when`, what is pending comes last or, downwards, first; among the latter only a walk over all of it finds another.
 fn not_pending(question: &Question<'_>, from: Sql) -> Branch<MessageField> {
-    let ends_with_earlier = question.order.first() == Some(&MessageField::When);
+    // Ids that are given are looked up.
+    let given = question.requires(|one| {
+        one.field == MessageField::Id && matches!(one.test, Test::Compare(Comparison::Equal, _) | Test::In(_))
+    });
+    let ends_with_earlier = question.order.first() == Some(&MessageField::When) && !given;
     Branch { ends_with_earlier, ..question.branch(View::NotPending, from, without_pending("m.id")) }
 }
 
