@@ -9,6 +9,7 @@
 //! - [`cluster::Cluster`]: who owns and who leads, seen from the database.
 //! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
 //! - [`ticks`]: the ticks of crons, and a check that each second has one.
+//! - [`explained`]: the plans of statements, as they were executed.
 //! - [`client::Api`]: a JSON client for the API.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
@@ -18,6 +19,7 @@
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod explained;
 pub mod fault;
 mod guard;
 pub mod ledger;

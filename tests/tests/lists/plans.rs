@@ -8,8 +8,8 @@ use posthaste_core::time::Timestamp;
 use posthaste_store::connect::{Connection, Purpose, connect};
 use posthaste_store::message;
 use posthaste_tests::database::Database;
+use posthaste_tests::explained::{Explained, Log};
 
-use super::explained::{Explained, Log};
 use super::scale::{BIG, FAILING, MIDDLE, SMALL, fill};
 use super::server;
 
@@ -32,7 +32,7 @@ impl Scene {
         let url = format!("{}{separator}application_name={name}&{options}", database.url());
         Self {
             conn: connect(&url.parse().unwrap(), Purpose::Pool).await.unwrap(),
-            log: Log::of(name),
+            log: Log::of(server(), name),
             _database: database,
         }
     }
