@@ -76,10 +76,8 @@ fn constants_are_decided_here() {
     }
     let one = |field, name: &str| Condition { field, test: Test::Compare(Equal, text(name)) };
     let any = Filter { all: vec![Clause::Any(vec![one(QueueField::Method, "GET"), one(QueueField::Name, "q")])] };
-    assert_eq!(
-        filter(&any, &fields),
-        Logic::Sometimes(Sql::new("q.name").text(" = ").bind(Bind::Text("q".to_owned())))
-    );
+    let Logic::Sometimes(open) = filter(&any, &fields) else { panic!() };
+    assert_eq!(open.to_string(), "q.name = Text(\"q\")");
     assert_eq!(filter(&Filter { all: vec![Clause::Any(vec![])] }, &fields), Logic::Never);
 }
 

@@ -265,7 +265,9 @@ fn ended(question: &Question<'_>, ending: Ending) -> Branch<MessageField> {
     let last = "NOT EXISTS (SELECT FROM posthaste.attempts l WHERE l.message_id = a.message_id
                                AND l.number > a.number AND l.outcome <> 'retried' OFFSET 0)";
     let ended = Logic::Sometimes(Sql::new(outcome)).and(without_pending("a.message_id"));
-    let ended = ended.and(Logic::Sometimes(Sql::new(last)));
+    // As the index of what was retried has it.
+    let narrow = if question.is_retried() { Logic::Sometimes(Sql::new("a.number - 1 > 0")) } else { Logic::Always };
+    let ended = ended.and(narrow).and(Logic::Sometimes(Sql::new(last)));
     if ending == Ending::Delivered && !question.is_led_by_attempts(view) {
         let from = "posthaste.messages m CROSS JOIN LATERAL (
                         SELECT a.* FROM posthaste.attempts a
