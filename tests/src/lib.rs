@@ -11,6 +11,7 @@
 //! - [`ticks`]: the ticks of crons, and a check that each second has one.
 //! - [`client::Api`]: a JSON client for the API; [`socket::Socket`]: one for GraphQL over WebSocket.
 //! - [`browser::Browser`]: a Chromium that can reach nothing but this machine.
+//! - [`explained`]: the plans of statements, as they were executed.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
 //! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
@@ -20,6 +21,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod explained;
 pub mod fault;
 mod guard;
 pub mod ledger;
