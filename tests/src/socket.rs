@@ -62,6 +62,11 @@ impl Socket {
         self.sink.send(Message::Text(message.to_string().into())).await.expect("a connection");
     }
 
+    /// Says something that may be no JSON.
+    pub async fn say_text(&mut self, text: &str) {
+        self.sink.send(Message::Text(text.to_owned().into())).await.expect("a connection");
+    }
+
     /// Begins an operation.
     pub async fn subscribe(&mut self, id: &str, query: &str) {
         self.say(json!({"id": id, "type": self.protocol.start, "payload": {"query": query}})).await;
@@ -101,7 +106,8 @@ impl Socket {
         }
     }
 
-    async fn read(&mut self) -> Value {
+    /// The next message, whatever it is.
+    pub async fn read(&mut self) -> Value {
         match self.frame().await {
             Frame::Text(text) => serde_json::from_slice(&text).expect("JSON"),
             other => panic!("no text: {other:?}"),

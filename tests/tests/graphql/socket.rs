@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use posthaste_tests::socket::{NEW, OLD, Socket};
+use posthaste_tests::socket::{NEW, OLD, Socket, wait_for_hub};
 use posthaste_tests::wait;
 use serde_json::json;
 
@@ -50,10 +50,10 @@ async fn who_breaks_the_protocol_is_cut_off() {
     twice.say(json!({"type": "connection_init"})).await;
     assert_eq!(twice.closed().await, 4429);
     let mut nonsense = Socket::open(address, NEW, &[]).await;
-    nonsense.sink.send(Message::Text("{".into())).await.unwrap();
+    nonsense.say_text("{").await;
     assert_eq!(nonsense.closed().await, 1002);
     let mut large = Socket::open(address, NEW, &[]).await;
-    large.sink.send(Message::Text("x".repeat(2 << 20).into())).await.unwrap();
+    large.say_text(&"x".repeat(2 << 20)).await;
     assert_eq!(large.closed().await, 1002);
     // Who says nothing does not hold a connection for ever.
     let mut silent = Socket::open(address, NEW, &[]).await;
@@ -66,7 +66,7 @@ async fn a_stop_closes_connections() {
     let mut socket = Socket::open(setup.process.address(), NEW, &[]).await;
     socket.init(json!({})).await;
     socket.subscribe("1", "subscription { queueSaved { id } }").await;
-    super::subscriptions::wait_for_hub(&setup.database).await;
+    wait_for_hub(&setup.database).await;
     setup.process.sigterm();
     assert_eq!(socket.closed().await, 1012);
     drop(socket);
