@@ -31,18 +31,23 @@ CREATE INDEX pending_due ON posthaste.pending (due_at, (message_id + 0));
 
 -- Attempts -----------------------------------------------------------------------------------------------------------
 
--- The message's queue, so that what failed in a queue is found without its messages. NULL in what was recorded before.
+-- The message's queue, so that what failed in a queue is found without its messages. NULL only in what a deliverer of the
+-- version before records after this.
 ALTER TABLE posthaste.attempts ADD COLUMN queue_id bigint;
+UPDATE posthaste.attempts a SET queue_id = m.queue_id FROM posthaste.messages m WHERE m.id = a.message_id;
 DROP INDEX posthaste.attempts_failed, posthaste.attempts_finished;
 -- What ended how, by when. A list reads each outcome for itself.
 CREATE INDEX attempts_finished ON posthaste.attempts (outcome, finished_at, message_id) WHERE outcome <> 'retried';
 CREATE INDEX attempts_finished_of_queue ON posthaste.attempts (queue_id, outcome, finished_at, message_id)
     WHERE outcome <> 'retried';
--- What did not simply succeed at once, by id: few, so that the many cost nothing.
-CREATE INDEX attempts_notable ON posthaste.attempts (outcome, message_id)
-    WHERE outcome IN ('failed', 'cancelled', 'expired') OR (outcome = 'delivered' AND number - 1 > 0);
-CREATE INDEX attempts_notable_of_queue ON posthaste.attempts (queue_id, outcome, message_id)
-    WHERE outcome IN ('failed', 'cancelled', 'expired') OR (outcome = 'delivered' AND number - 1 > 0);
+-- What was not delivered, and what was retried, by id: few, so that the many cost nothing.
+CREATE INDEX attempts_undelivered ON posthaste.attempts (outcome, message_id)
+    WHERE outcome IN ('failed', 'cancelled', 'expired');
+CREATE INDEX attempts_undelivered_of_queue ON posthaste.attempts (queue_id, outcome, message_id)
+    WHERE outcome IN ('failed', 'cancelled', 'expired');
+CREATE INDEX attempts_retried ON posthaste.attempts (outcome, message_id) WHERE outcome <> 'retried' AND number - 1 > 0;
+CREATE INDEX attempts_retried_of_queue ON posthaste.attempts (queue_id, outcome, message_id)
+    WHERE outcome <> 'retried' AND number - 1 > 0;
 
 -- Idempotency keys ---------------------------------------------------------------------------------------------------
 

@@ -9,8 +9,9 @@
 //! - [`cluster::Cluster`]: who owns and who leads, seen from the database.
 //! - [`fault::Fault`]: what a fault may cost, and a check that nothing cost more.
 //! - [`ticks`]: the ticks of crons, and a check that each second has one.
-//! - [`client::Api`]: a JSON client for the API.
+//! - [`client::Api`]: a JSON client for the API; [`socket::Socket`]: one for GraphQL over WebSocket.
 //! - [`browser::Browser`]: a Chromium that can reach nothing but this machine.
+//! - [`explained`]: the plans of statements, as they were executed.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
 //! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
@@ -20,6 +21,7 @@ pub mod browser;
 pub mod client;
 pub mod cluster;
 pub mod database;
+pub mod explained;
 pub mod fault;
 mod guard;
 pub mod ledger;
@@ -28,5 +30,6 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod socket;
 pub mod ticks;
 pub mod wait;

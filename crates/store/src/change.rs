@@ -207,7 +207,11 @@ statement! {
     /// The kinds are numbered as [`look`] reads them. Final attempts outcome by outcome, as their index has them.
     struct Recent { since: PgTimestamp => Timestamptz, limit: i64 => BigInt }
     row (Integer, BigInt, Timestamptz, Nullable<BigInt>)
-    "(SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
+    "(SELECT CASE d.entity WHEN 'queue' THEN 3 WHEN 'message' THEN 4 ELSE 5 END, d.entity_id, d.at,
+             coalesce(d.queue_id, d.entity_id)
+        FROM posthaste.deletions d WHERE d.at > {since} ORDER BY d.at LIMIT {limit})
+     UNION ALL
+     (SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
        WHERE a.finished_at > {since} AND a.outcome = 'delivered' ORDER BY a.finished_at LIMIT {limit})
      UNION ALL
      (SELECT 0, a.message_id, a.finished_at, NULL::bigint FROM posthaste.attempts a
@@ -223,11 +227,7 @@ statement! {
        WHERE q.updated_at > {since} ORDER BY q.updated_at LIMIT {limit})
      UNION ALL
      (SELECT 2, c.id, c.updated_at, NULL FROM posthaste.crons c
-       WHERE c.updated_at > {since} ORDER BY c.updated_at LIMIT {limit})
-     UNION ALL
-     (SELECT CASE d.entity WHEN 'queue' THEN 3 WHEN 'message' THEN 4 ELSE 5 END, d.entity_id, d.at,
-             coalesce(d.queue_id, d.entity_id)
-        FROM posthaste.deletions d WHERE d.at > {since} ORDER BY d.at LIMIT {limit})"
+       WHERE c.updated_at > {since} ORDER BY c.updated_at LIMIT {limit})"
 }
 
 statement! {

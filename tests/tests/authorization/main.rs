@@ -4,6 +4,7 @@ mod audit;
 mod keys;
 mod roles;
 mod secrets;
+mod subscribed;
 mod tokens;
 
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The role table: every operation, by every kind of caller, over REST, GraphQL, batches and subscriptions.
+//! The role table: every operation, by every kind of caller, over REST, GraphQL and batches. Subscriptions are `subscribed`'s.
 //!
 //! Each caller has a fresh database with two tenants: queue 1 with message 1 and cron 1 (whose message is 2), and queue 2
 //! with message 3 and cron 2 (whose message is 4). Operations come in an order in which each finds what it is about.
@@ -219,7 +219,7 @@ fn operations() -> Vec<Operation> {
 }
 
 /// The callers, in the order of the table's columns.
-const CALLERS: [&str; 8] = ["admin", "nobody", "wrong", "reader", "names", "tenant", "reading key", "tenant's key"];
+pub const CALLERS: [&str; 8] = ["admin", "nobody", "wrong", "reader", "names", "tenant", "reading key", "tenant's key"];
 
 /// `+` done, `-` denied, `0` nothing. The last letter of a pair counts for GraphQL where it differs.
 const TABLE: [(&str, [&str; 8]); 42] = [
@@ -282,15 +282,16 @@ fn rules() -> Value {
 }
 
 /// A fresh API with the two tenants, and the caller's client.
-struct Scene {
-    process: Process,
+pub struct Scene {
+    pub process: Process,
     caller: Api,
-    headers: Vec<(String, String)>,
-    _database: Database,
+    /// What the caller shows.
+    pub headers: Vec<(String, String)>,
+    pub database: Database,
 }
 
 impl Scene {
-    async fn of(caller: &str) -> Self {
+    pub async fn of(caller: &str) -> Self {
         let database = Database::new().await;
         let launch = Launch::api(&database).env("ADMIN_SECRET", SECRET).env("AUTH_RULES", &rules().to_string());
         let process = launch.start().await;
@@ -323,7 +324,7 @@ impl Scene {
         };
         let pairs: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         let caller = Api::with_headers(process.address(), &pairs);
-        Self { process, caller, headers, _database: database }
+        Self { process, caller, headers, database }
     }
 }
 

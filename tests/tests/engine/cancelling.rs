@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use posthaste_core::ids::{MessageId, QueueId};
-use posthaste_store::cancel::{CancelRequest, Ending, MessageState, request, state};
+use posthaste_store::cancel::{CancelRequest, MessageState, request, state};
+use posthaste_store::message::Ending;
 use posthaste_store::wakeup::notify_pending;
 use posthaste_tests::receiver::Answer;
 use posthaste_tests::wait;

@@ -3,9 +3,9 @@
 use posthaste_tests::client::Api;
 use posthaste_tests::database::Database;
 use posthaste_tests::process::Launch;
+use posthaste_tests::socket::{NEW, OLD, Socket, wait_for_hub};
 use serde_json::{Value, json};
 
-use super::socket::{OLD, Socket};
 use super::{Setup, ask, data, ids, message, queue};
 
 const SECRET: &str = "open sesame";
@@ -177,7 +177,7 @@ async fn subscribers_hear_what_they_may_see() {
     user.subscribe("gone", "subscription { messageDeleted { id } }").await;
     // It sees queues by their names, of which nothing is known of one that is gone.
     user.subscribe("queues", "subscription { queueDeleted { id } }").await;
-    super::subscriptions::wait_for_hub(&setup.database).await;
+    wait_for_hub(&setup.database).await;
     message(&admin, "2", "not for them").await;
     message(&admin, "1", "for them").await;
     let heard = user.event("saved").await;
@@ -195,14 +195,12 @@ async fn subscribers_hear_what_they_may_see() {
 #[actix_rt::test]
 async fn credentials_may_come_with_the_upgrade() {
     let (setup, _) = with_rules(json!([])).await;
-    let mut socket =
-        Socket::open(setup.process.address(), super::socket::NEW, &[("X-PLATFORMATIC-ADMIN-SECRET", SECRET)]).await;
+    let mut socket = Socket::open(setup.process.address(), NEW, &[("X-PLATFORMATIC-ADMIN-SECRET", SECRET)]).await;
     socket.init(json!(null)).await;
     let queues = socket.first("q", "{ queues { name } }").await;
     assert_eq!(queues["data"]["queues"], json!([{"name": "mine"}, {"name": "theirs"}]));
     // What comes later counts.
-    let mut socket =
-        Socket::open(setup.process.address(), super::socket::NEW, &[("X-PLATFORMATIC-ADMIN-SECRET", SECRET)]).await;
+    let mut socket = Socket::open(setup.process.address(), NEW, &[("X-PLATFORMATIC-ADMIN-SECRET", SECRET)]).await;
     socket.init(json!({"x-platformatic-admin-secret": "wrong"})).await;
     let refused = socket.first("q", "{ queues { name } }").await;
     assert_eq!(refused["errors"][0]["message"], "operation not allowed");

@@ -54,7 +54,6 @@ async fn what_is_no_operation_is_answered_with_400() {
         "{ queues { queueId } }",
         "query($x: Nope) { queues { id } }",
         "query($x: String) { saveQueue(input: {headers: $x}) { id } }",
-        "mutation($x: String) { saveQueue(input: {headers: $x}) { id } }",
         "mutation { saveQueue { id } }",
         "mutation { saveMessage(input: {when: \"now\"}) { id } }",
         "mutation { insertQueues(inputs: null) { id } }",

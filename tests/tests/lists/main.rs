@@ -1,20 +1,15 @@
 //! Lists and counts of the store: that they are right, and that they are cheap.
 
 mod data;
-#[path = "../plans/explained.rs"]
-mod explained;
 mod model;
 mod plans;
 mod random;
+mod relations;
 mod scale;
 
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use posthaste_tests::postgres::Server;
-
-/// Within this, or the test fails. More than anything takes, for busy machines.
-const SOON: Duration = Duration::from_secs(30);
 
 fn server() -> &'static Server {
     static SERVER: OnceLock<Server> = OnceLock::new();

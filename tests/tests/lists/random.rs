@@ -91,7 +91,7 @@ fn is_unknown(row: &Row<MessageField>) -> bool {
     row[&MessageField::Status] == Value::Text("unknown".to_owned())
 }
 
-async fn scene(seed: u64) -> (Database, Connection, Dice, Data) {
+pub async fn scene(seed: u64) -> (Database, Connection, Dice, Data) {
     let database = Database::on(server()).await;
     let mut dice = Dice::new(seed);
     let data = fill(&database, &mut dice).await;

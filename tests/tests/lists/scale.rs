@@ -31,7 +31,8 @@ pub async fn fill(database: &Database, pending: i64) {
              SELECT m.*, row_number() OVER (ORDER BY id) AS i,
                     CASE WHEN row_number() OVER (ORDER BY id) % 40 = 0 THEN 2 ELSE 1 END AS attempts FROM posthaste.messages m;
              INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, attempt)
-             SELECT id, queue_id, posthaste.shard_of(queue_id, id, NULL, 8), scheduled_at + interval '1 day', attempts - 1
+             SELECT id, queue_id, posthaste.shard_of(queue_id, id, NULL, 8), 
+                    scheduled_at + (attempts - 1) * interval '1 day', attempts - 1
                FROM numbered WHERE i > {ended};
              INSERT INTO posthaste.attempts (message_id, queue_id, number, outcome, started_at, finished_at, status,
                                              error_class, deliverer)

@@ -14,11 +14,11 @@ use posthaste_store::queue_state::paused;
 use posthaste_store::reading;
 use posthaste_store::shard::{Hold, hold, take_over};
 use posthaste_tests::database::Database;
+use posthaste_tests::explained::{Explained, Log};
 use posthaste_tests::outbox::Outbox;
 use posthaste_tests::process::Launch;
 use posthaste_tests::receiver::{Answer, Receiver};
 
-use super::explained::{Explained, Log};
 use super::{SOON, server};
 
 const MILLION: i64 = 1_000_000;
@@ -43,7 +43,7 @@ impl Scene {
             reader: session(Purpose::Reading).await,
             writer: session(Purpose::Writing).await,
             control: session(Purpose::Writing).await,
-            log: Log::of(name),
+            log: Log::of(server(), name),
             database,
         }
     }
@@ -289,7 +289,8 @@ async fn a_real_deliverer_on(scene: &Scene, queue: i64) {
     assert!(deliverer.wait(SOON).await.success());
     assert_eq!(scene.outbox.attempts(held).await.len(), 1);
 
-    let executed = Log::of("deliverer").next("holds", |explained| explained.text.contains("held_until =")).await;
+    let executed =
+        Log::of(server(), "deliverer").next("holds", |explained| explained.text.contains("held_until =")).await;
     println!("the deliverer executed {} statements", executed.len());
     for wanted in ["pg_current_snapshot", "RECURSIVE", "after_due", "octet_length", "INSERT INTO posthaste.attempts"] {
         assert!(executed.iter().any(|explained| explained.text.contains(wanted)), "{wanted}");

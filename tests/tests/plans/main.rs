@@ -4,7 +4,6 @@
 //! What is judged is what was executed: a server of these tests' own writes the plan of every statement, with the rows
 //! that each node really met, into its log.
 
-mod explained;
 mod growing;
 
 use std::sync::OnceLock;

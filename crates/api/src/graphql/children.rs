@@ -136,7 +136,7 @@ pub fn children<P: Shown, R: Shown>(name: &str, by: R::Field) -> Field {
     let field = Field::new(name, TypeRef::named_list(type_name::<R>()), move |context| {
         answer(context.ctx, async move {
             let Some(node) = context.parent_value.downcast_ref::<Node<P>>() else { return Ok(None) };
-            let asking = Asking::of(&context)?;
+            let asking = Asking::to_find::<R>(&context)?;
             let listing = listing(&context.args).map_err(refused)?;
             let many = Many::<R>::new(P::id(&node.row), by, listing, selected::<R>(&context));
             let rows = asking.rows.load_one(many).await.map_err(refused)?.unwrap_or_default();
@@ -153,7 +153,7 @@ pub fn parent<P: Shown, R: Shown>(name: &str, by: P::Field) -> Field {
             let node = context.parent_value.downcast_ref::<Node<P>>().filter(|node| node.may_read(by));
             let id = node.and_then(|node| P::output(&node.row, by).value());
             let Some(Value::Number(id)) = id else { return Ok(None) };
-            let asking = Asking::of(&context)?;
+            let asking = Asking::to_find::<R>(&context)?;
             let row = asking.rows.load_one(One::<R>::new(id, selected::<R>(&context))).await.map_err(refused)?;
             Ok(row.map(Node::<R>::found))
         })

@@ -14,8 +14,9 @@ use futures_util::StreamExt;
 use super::children::Rows;
 use super::{document, limits};
 use crate::app::App;
-use crate::auth::Caller;
+use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
+use crate::ops::Resource;
 
 /// Rows that one statement reads for a data loader.
 const BATCH: usize = 1_000;
@@ -35,6 +36,16 @@ impl Asking {
     fn new(app: Data<App>, caller: Caller, refusals: Option<Refusals>) -> Asking {
         let rows = Rows { app: app.clone(), caller: caller.clone() };
         Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH), refusals }
+    }
+
+    /// That of a resolver whose caller may find rows of `R`: who may not is not told what else is wrong.
+    ///
+    /// # Errors
+    /// The caller may not.
+    pub fn to_find<'a, R: Resource>(context: &ResolverContext<'a>) -> Result<&'a Asking, Error> {
+        let asking = Asking::of(context)?;
+        asking.caller.grant::<R::Field>(Operation::Find).map_err(refused)?;
+        Ok(asking)
     }
 
     /// That of a resolver.

@@ -109,7 +109,7 @@ mod tests {
             "saveMessage(input: MessageInput!): Message",
             "insertMessages(inputs: [MessageInput]!): [Message]",
             "deleteMessages(where: MessageWhereArguments): [Message]",
-            "deleteQueues(where: QueueWhereArguments, force: Boolean): [Queue]",
+            "force: Boolean\n\t): [Queue]",
             "deadLetterQueue: Queue",
             "or: [QueueWhereArgumentsOr]",
             "direction: OrderByDirection!",

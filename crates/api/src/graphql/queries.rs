@@ -25,7 +25,7 @@ pub fn add<R: Shown>(query: Object) -> Object {
 fn by_id<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named(type_name::<R>()), |context| {
         answer(context.ctx, async move {
-            let asking = Asking::of(&context)?;
+            let asking = Asking::to_find::<R>(&context)?;
             let id = id_argument(&context.args).map_err(refused)?;
             let row = asking.rows.load_one(One::<R>::new(id, selected::<R>(&context))).await.map_err(refused)?;
             Ok(row.map(Node::<R>::found))
@@ -46,7 +46,7 @@ pub fn id_argument(arguments: &async_graphql::dynamic::ObjectAccessor<'_>) -> Re
 fn list<R: Shown>(name: &str) -> Field {
     let field = Field::new(name, TypeRef::named_list(type_name::<R>()), |context| {
         answer(context.ctx, async move {
-            let asking = Asking::of(&context)?;
+            let asking = Asking::to_find::<R>(&context)?;
             let listing = listing(&context.args).map_err(refused)?;
             let fields = selected::<R>(&context);
             let rows = ops::find::<R>(&asking.app, &asking.caller, listing, &fields).await.map_err(refused)?;
@@ -59,7 +59,7 @@ fn list<R: Shown>(name: &str) -> Field {
 fn count<R: Shown>(name: &str) -> Field {
     Field::new(name, TypeRef::named(count_type::<R>()), |context| {
         answer(context.ctx, async move {
-            let asking = Asking::of(&context)?;
+            let asking = Asking::to_find::<R>(&context)?;
             let filter = filter(&context.args).map_err(refused)?.unwrap_or_default();
             let total = ops::count::<R>(&asking.app, &asking.caller, filter).await.map_err(refused)?;
             Ok(Some(FieldValue::owned_any(total)))

@@ -241,9 +241,9 @@ fn step(first: u64, last: u64, ended: u64) -> String {
            FROM generate_series({first}::bigint, {last}) AS i,
                 LATERAL (SELECT timestamptz '2026-01-01T00:00:00Z' + i * interval '1 second' AS at) AS times;
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, attempt)
-         SELECT m.id, m.queue_id, posthaste.shard_of(m.queue_id, m.id, NULL, 8), m.scheduled_at + interval '1 day',
-                CASE WHEN m.id % 40 = 0 THEN 1 ELSE 0 END
-           FROM posthaste.messages m WHERE m.id BETWEEN {first} AND {last} AND m.id > {ended};
+         SELECT m.id, m.queue_id, posthaste.shard_of(m.queue_id, m.id, NULL, 8), m.scheduled_at + a.ended * interval '1 day', a.ended
+           FROM posthaste.messages m, LATERAL (SELECT CASE WHEN m.id % 40 = 0 THEN 1 ELSE 0 END AS ended) AS a
+          WHERE m.id BETWEEN {first} AND {last} AND m.id > {ended};
          INSERT INTO posthaste.attempts (message_id, queue_id, number, outcome, started_at, finished_at, status,
                                          error_class, deliverer)
          SELECT m.id, m.queue_id, a.number, a.outcome, m.scheduled_at, m.scheduled_at + a.number * interval '1 second',

@@ -240,3 +240,6 @@ fn beyond(key: &Key) -> Logic {
         (Direction::Descending, None) => is_not_null(&key.expression),
     }
 }
+
+#[cfg(test)]
+mod tests;

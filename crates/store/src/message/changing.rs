@@ -1,10 +1,12 @@
 //! Changing messages that are still pending, and deleting messages.
 //!
+//! A change touches the pending row even where it does not move it: it arrives anew, at its owner and at subscriptions.
+//!
 //! An attempt that is under way while its message is changed sends what it has read before; the change counts from the
 //! next attempt on. A new due time reaches the owner as an arrival, whether it holds the message in memory or not.
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use posthaste_core::entity::{Entity, MessageField};
 use posthaste_core::filter::{Condition, Filter, Test, Value as Operand};
@@ -46,8 +48,7 @@ pub async fn change<E: Send>(
                 changed.push(message);
                 continue;
             }
-            let (updated_at, shard) =
-                update(&message, planned.clone()).get_result::<(PgTimestamp, Option<i32>)>(conn).await?;
+            let (updated_at, shard) = update(planned.clone()).get_result::<(PgTimestamp, Option<i32>)>(conn).await?;
             shards.extend(shard.map(Shard));
             changed.push(Message { updated_at: crate::reading::from_postgres(updated_at), ..planned });
         }
@@ -74,7 +75,7 @@ pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Resu
     .await
 }
 
-fn update(message: &Message, planned: Message) -> Update {
+fn update(planned: Message) -> Update {
     let due_at = match planned.progress {
         Progress::Pending { due_at, .. } => due_at,
         Progress::Ended { .. } | Progress::Forgotten => planned.scheduled_at,
@@ -91,7 +92,6 @@ fn update(message: &Message, planned: Message) -> Update {
         headers: planned.headers,
         scheduled_at: to_postgres(planned.scheduled_at),
         expires_at: planned.expires_at.map(to_postgres),
-        is_moved: planned.progress != message.progress,
         due_at: to_postgres(due_at),
     }
 }
@@ -110,7 +110,6 @@ statement! {
         headers: Option<Value> => Nullable<Jsonb>,
         scheduled_at: PgTimestamp => Timestamptz,
         expires_at: Option<PgTimestamp> => Nullable<Timestamptz>,
-        is_moved: bool => Bool,
         due_at: PgTimestamp => Timestamptz,
     }
     row (Timestamptz, Nullable<Integer>)

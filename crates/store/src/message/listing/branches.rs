@@ -61,6 +61,13 @@ impl<'a> Question<'a> {
             })
     }
 
+    /// Whether only messages with certain ids are let through: they are looked up, whatever the order.
+    fn names_ids(&self) -> bool {
+        self.requires(|one| {
+            one.field == MessageField::Id && matches!(one.test, Test::Compare(Comparison::Equal, _) | Test::In(_))
+        })
+    }
+
     /// Whether only messages that have been retried are let through.
     fn is_retried(&self) -> bool {
         self.requires(|one| {
@@ -172,7 +179,7 @@ pub(super) fn branches(question: &Question<'_>) -> Vec<Branch<MessageField>> {
 
 /// By `when`, what is pending comes last or, downwards, first; among the latter only a walk over all of it finds another.
 fn not_pending(question: &Question<'_>, from: Sql) -> Branch<MessageField> {
-    let ends_with_earlier = question.order.first() == Some(&MessageField::When);
+    let ends_with_earlier = question.order.first() == Some(&MessageField::When) && !question.names_ids();
     Branch { ends_with_earlier, ..question.branch(View::NotPending, from, without_pending("m.id")) }
 }
 
@@ -185,7 +192,7 @@ fn without_pending(id: &'static str) -> Logic {
 fn pending(question: &Question<'_>) -> Vec<Branch<MessageField>> {
     let of_queue = question.is_of_queue();
     let retrying = question.is_retried();
-    let by_time = question.walk(View::Pending) == MessageField::When;
+    let by_time = question.walk(View::Pending) == MessageField::When && !question.names_ids();
     let view = if of_queue || retrying || by_time { View::PendingOfSome } else { View::Pending };
     let filtered_by_message = question.needs_message(view);
     // Rows of it that are left of a deleted message are cancelled.
@@ -258,7 +265,9 @@ fn ended(question: &Question<'_>, ending: Ending) -> Branch<MessageField> {
     let last = "NOT EXISTS (SELECT FROM posthaste.attempts l WHERE l.message_id = a.message_id
                                AND l.number > a.number AND l.outcome <> 'retried' OFFSET 0)";
     let ended = Logic::Sometimes(Sql::new(outcome)).and(without_pending("a.message_id"));
-    let ended = ended.and(Logic::Sometimes(Sql::new(last)));
+    // As the index of what was retried has it.
+    let narrow = if question.is_retried() { Logic::Sometimes(Sql::new("a.number - 1 > 0")) } else { Logic::Always };
+    let ended = ended.and(narrow).and(Logic::Sometimes(Sql::new(last)));
     if ending == Ending::Delivered && !question.is_led_by_attempts(view) {
         let from = "posthaste.messages m CROSS JOIN LATERAL (
                         SELECT a.* FROM posthaste.attempts a

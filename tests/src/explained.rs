@@ -1,14 +1,19 @@
-//! Plans, as they were executed and logged.
+//! Plans, as they were executed and logged by a server with `auto_explain` and `log_line_prefix = '%a|'`.
 
 use std::io::{Read, Seek, SeekFrom};
+use std::time::Duration;
 
-use posthaste_tests::wait;
 use serde_json::Value;
 
-use super::{SOON, server};
+use crate::postgres::Server;
+use crate::wait;
+
+/// Within this a plan is logged. More than it takes, for busy machines.
+const SOON: Duration = Duration::from_secs(30);
 
 /// Reads the plans of one application from where it left off.
 pub struct Log {
+    server: &'static Server,
     application: String,
     offset: u64,
 }
@@ -36,11 +41,14 @@ pub struct Scan {
 
 impl Log {
     /// Of the sessions with this `application_name`.
-    pub fn of(application: &str) -> Self {
-        Self { application: application.to_owned(), offset: 0 }
+    pub fn of(server: &'static Server, application: &str) -> Self {
+        Self { server, application: application.to_owned(), offset: 0 }
     }
 
     /// What was executed since the last call; waits until `enough` is among it.
+    ///
+    /// # Panics
+    /// It is not logged in time.
     pub async fn next(&mut self, what: &str, mut enough: impl FnMut(&Explained) -> bool) -> Vec<Explained> {
         let mut all = Vec::new();
         wait::eventually(SOON, &format!("the plan of {what} is logged"), async || {
@@ -53,7 +61,7 @@ impl Log {
 
     /// What was executed since the last call, as far as it is written.
     fn read(&mut self) -> Vec<Explained> {
-        let mut file = std::fs::File::open(server().folder().join("postgres.log")).expect("the server's log");
+        let mut file = std::fs::File::open(self.server.folder().join("postgres.log")).expect("the server's log");
         file.seek(SeekFrom::Start(self.offset)).expect("the server's log");
         let mut text = String::new();
         file.read_to_string(&mut text).expect("the server's log");
@@ -118,6 +126,9 @@ fn collect(node: &Value, scans: &mut Vec<Scan>) {
 
 impl Explained {
     /// Asserts that every table that grows was read by an index.
+    ///
+    /// # Panics
+    /// One was.
     pub fn assert_by_index(&self) {
         for scan in &self.scans {
             let grows = ["pending", "messages", "attempts"].iter().any(|table| scan.table.starts_with(table));
@@ -127,6 +138,9 @@ impl Explained {
     }
 
     /// Asserts that no table that grows was read without an index.
+    ///
+    /// # Panics
+    /// One was.
     pub fn assert_no_table_is_read_whole(&self, question: &str) {
         for scan in &self.scans {
             let grows = ["pending", "messages", "attempts"].iter().any(|table| scan.table.starts_with(table));
