@@ -97,7 +97,7 @@ fn is_served(filter: &str, queue: Option<i64>, order: Option<M>, direction: Dire
         // What is pending comes first otherwise, and is walked through.
         ("sent" | "delivered", None | Some(M::Id)) | ("delivered", Some(M::CreatedAt)) => up,
         ("sent" | "delivered" | "sentAt in a minute" | "sentAt since", Some(M::SentAt)) => true,
-        ("retried", None | Some(M::Id | M::SentAt)) => true,
+        ("retried", None | Some(M::Id)) => true,
         ("createdAt in a minute" | "createdAt since", None | Some(M::Id | M::CreatedAt)) => true,
         ("when in a minute" | "when since", Some(M::When)) => true,
         _ => false,
