@@ -120,8 +120,7 @@ statement! {
          WHERE id = {id} RETURNING updated_at
      ), moved AS (
          -- Also where it stays: so the change arrives, at the owner and at subscriptions.
-         UPDATE posthaste.pending
-         SET due_at = CASE WHEN {is_moved} THEN {due_at} ELSE due_at END, xid = pg_current_xact_id()
+         UPDATE posthaste.pending SET due_at = {due_at}, xid = pg_current_xact_id()
          WHERE message_id = {id} RETURNING shard
      )
      SELECT m.updated_at, (SELECT shard FROM moved) FROM message m"
