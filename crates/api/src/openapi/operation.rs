@@ -36,6 +36,8 @@ pub fn guarded(method: HttpMethod, path: &str, tag: &str, summary: &str) -> Desc
 /// Begins one that needs no credentials.
 pub fn open(method: HttpMethod, path: &str, tag: &str, summary: &str) -> Describing {
     let verb = match method {
+        // `listQueues`, but `getQueuesId`.
+        HttpMethod::Get if path.trim_start_matches('/') == tag => "list",
         HttpMethod::Get => "get",
         HttpMethod::Post => "post",
         HttpMethod::Put => "put",
@@ -45,9 +47,10 @@ pub fn open(method: HttpMethod, path: &str, tag: &str, summary: &str) -> Describ
         HttpMethod::Patch => "patch",
         HttpMethod::Trace => "trace",
     };
-    let name: String = path.split('/').filter(|part| !part.is_empty()).fold(verb.to_owned(), |name, part| {
-        let part = part.trim_matches(['{', '}']).replace('-', "_");
-        format!("{name}_{part}")
+    let words = path.split(['/', '{', '}', '-', '_']).filter(|word| !word.is_empty());
+    let name = words.fold(verb.to_owned(), |name, word| {
+        let (first, rest) = word.split_at(1);
+        format!("{name}{}{rest}", first.to_ascii_uppercase())
     });
     let builder = OperationBuilder::new().tag(tag).summary(Some(summary)).operation_id(Some(name));
     let describing =

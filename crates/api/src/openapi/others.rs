@@ -7,7 +7,7 @@ use utoipa::openapi::schema::Type;
 
 use super::answers::{self, JSON};
 use super::operation::{Described, Describing, guarded, open};
-use super::schemas::{AnySchema, array, named, of, time, words};
+use super::schemas::{AnySchema, array, named, of, words};
 use super::{parameters, requests};
 use crate::error::ApiError;
 use posthaste_core::entity::Entity;
@@ -89,7 +89,8 @@ fn paged(describing: Describing) -> Describing {
 }
 
 fn audit_log() -> Describing {
-    let bounds = ["gt", "gte", "lt", "lte"].map(|bound| parameters::query(&format!("where.at.{bound}"), "", time()));
+    let bounds = ["gt", "gte", "lt", "lte"]
+        .map(|bound| parameters::query(&format!("where.at.{bound}"), "", parameters::moment()));
     paged(guarded(Get, "/audit-log", "audit-log", "Lists changes, the newest first")).parameters(bounds).answer(
         "The entries.",
         list_of("AuditEntry"),

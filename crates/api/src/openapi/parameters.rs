@@ -3,10 +3,10 @@
 use posthaste_core::entity::{Field, Kind};
 use serde_json::json;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn, ParameterStyle};
-use utoipa::openapi::schema::Type;
+use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 
-use super::schemas::{AnySchema, array, integer, of, time, words};
+use super::schemas::{AnySchema, array, format, integer, of, words};
 use crate::rest::conditions::OPERATORS;
 use crate::rest::parameters::{DEFAULT_LIMIT, LARGEST_LIMIT};
 
@@ -49,10 +49,9 @@ pub fn conditions<F: Field>() -> Vec<Parameter> {
     let comparable = F::ALL.iter().filter(|field| field.is_comparable());
     let mut all: Vec<Parameter> =
         comparable.flat_map(|field| OPERATORS.iter().map(|operator| condition(*field, operator))).collect();
-    let example = "(id.eq=1|id.eq=2)";
     let description =
         "Alternatives of which one must hold, such as `(id.eq=1|id.eq=2)`; together with the other conditions.";
-    let or = of(Type::String).pattern(Some("^\\(.+\\)$")).examples([json!(example)]);
+    let or = of(Type::String).pattern(Some("^\\(.+\\)$"));
     all.push(query("where.or", description, or));
     all
 }
@@ -74,19 +73,24 @@ fn condition<F: Field>(field: F, operator: &str) -> Parameter {
     query(&format!("where.{}.{operator}", field.name()), description, value)
 }
 
+/// Without an example, which Swagger UI would ask for.
+pub fn moment() -> ObjectBuilder {
+    of(Type::String).format(format(KnownFormat::DateTime))
+}
+
 fn value<F: Field>(field: F) -> AnySchema {
     match field.kind() {
         Kind::Id | Kind::Integer => integer().into(),
         Kind::Boolean => of(Type::Boolean).into(),
         Kind::Text | Kind::Json => of(Type::String).into(),
-        Kind::Time => time().into(),
+        Kind::Time => moment().into(),
     }
 }
 
 fn nullable<F: Field>(field: F) -> AnySchema {
     match field.kind() {
         Kind::Id | Kind::Integer => of(Type::String).pattern(Some("^(null|-?[0-9]{1,18})$")).into(),
-        Kind::Time => of(Type::String).examples([json!("null"), json!("2026-11-23T13:15:54.470Z")]).into(),
+        Kind::Time => of(Type::String).into(),
         _ => value(field),
     }
 }
