@@ -4,7 +4,7 @@
 //! has no column to go by. But it names the table in which such messages are found: what is pending has a row in `pending`,
 //! what has ended a final attempt. So a list is put together of *branches*, one per way in which a message can stand;
 //! in each, these fields are columns or constants, most branches turn out to be empty before anything is read, and those
-//! that remain are read along an index of their own table. See [`branches`].
+//! that remain are read along an index of their own table. See [`branches()`].
 //!
 //! A message of status `unknown` has neither; Posthaste itself leaves none behind. Nothing but a walk through all
 //! messages finds them, so they are found by what they are themselves, by `failed` and `retries`, and by `status = unknown`,
