@@ -47,7 +47,6 @@ impl Caller {
     ///
     /// # Errors
     /// As for a request: it cannot be said now, or is said too often.
-    #[allow(dead_code, reason = "for subscriptions")]
     pub async fn from_headers(
         app: &App,
         headers: impl IntoIterator<Item = (String, String)>,

@@ -1,20 +1,20 @@
 //! `/audit-log`: for administrators only.
 
-use actix_web::web::{Data, Query};
+use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use posthaste_core::time::Timestamp;
 use posthaste_store::audit::{self, Period};
 use posthaste_store::page::Page;
 
-use super::parameters::LARGEST_LIMIT;
+use super::conditions;
+use super::parameters::Parameters;
 use super::routes::{Place, Routes};
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::json;
 use crate::wire::audit::EntryView;
-use crate::wire::time;
 
 /// Registers the route.
 pub fn register(routes: &mut Routes) {
@@ -31,47 +31,21 @@ async fn list(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<Ht
 
 /// `limit`, `offset`, and the bounds `where.at.gt`, `gte`, `lt` and `lte`, of which all that are given must hold.
 fn question(query: &str) -> Result<(Period, Page), ApiError> {
-    let malformed = |_| ApiError::Validation("querystring must be name=value pairs".to_owned());
-    let pairs = Query::<Vec<(String, String)>>::from_query(query).map_err(malformed)?.into_inner();
-    let (mut period, mut page) = (Period::default(), Page { limit: 10, offset: 0 });
-    for (name, value) in pairs {
-        match name.strip_prefix("where.at.").unwrap_or(&name) {
-            "limit" if name == "limit" => page.limit = integer(&name, &value)?,
-            "offset" if name == "offset" => page.offset = integer(&name, &value)?,
-            "gte" if name != "gte" => period.from = period.from.max(Some(moment(&name, &value)?)),
-            "gt" if name != "gt" => period.from = period.from.max(Some(next(moment(&name, &value)?))),
-            "lt" if name != "lt" => period.until = Some(earlier(period.until, moment(&name, &value)?)),
-            "lte" if name != "lte" => period.until = Some(earlier(period.until, next(moment(&name, &value)?))),
-            _ => return Err(ApiError::UnknownParameter(name.chars().take(100).collect())),
-        }
-    }
-    if page.limit < 0 {
-        Err(ApiError::LimitNegative(page.limit))
-    } else if page.limit > LARGEST_LIMIT {
-        Err(ApiError::LimitTooLarge(page.limit))
-    } else if page.offset < 0 {
-        Err(ApiError::OffsetNegative(page.offset))
-    } else {
-        Ok((period, page))
-    }
-}
-
-fn integer(name: &str, value: &str) -> Result<i64, ApiError> {
-    let number = if value.starts_with('+') { None } else { value.parse().ok() };
-    number.ok_or_else(|| ApiError::Validation(format!("querystring/{name} must be integer")))
-}
-
-fn moment(name: &str, value: &str) -> Result<Timestamp, ApiError> {
-    time::parse(value).ok_or_else(|| ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED)))
+    let mut parameters = Parameters::parse(query)?;
+    let (limit, offset) = parameters.page()?;
+    let mut bounds = |operator: &str| -> Result<Vec<Timestamp>, ApiError> {
+        let name = format!("where.at.{operator}");
+        parameters.all(&name).iter().map(|value| conditions::moment(&name, value)).collect()
+    };
+    let from = bounds("gte")?.into_iter().chain(bounds("gt")?.into_iter().map(next)).max();
+    let until = bounds("lt")?.into_iter().chain(bounds("lte")?.into_iter().map(next)).min();
+    parameters.finish()?;
+    Ok((Period { from, until }, Page { limit, offset }))
 }
 
 /// The first moment after one.
 fn next(at: Timestamp) -> Timestamp {
     Timestamp(at.0.saturating_add(1))
-}
-
-fn earlier(one: Option<Timestamp>, other: Timestamp) -> Timestamp {
-    one.map_or(other, |one| one.min(other))
 }
 
 #[cfg(test)]

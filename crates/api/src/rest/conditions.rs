@@ -2,6 +2,7 @@
 
 use posthaste_core::entity::{Field, Kind};
 use posthaste_core::filter::{Clause, Comparison, Condition, Filter, Test, Value};
+use posthaste_core::time::Timestamp;
 
 use crate::error::ApiError;
 use crate::wire::time;
@@ -80,9 +81,7 @@ fn read<F: Field>(field: F, name: &str, value: &str) -> Result<Value, ApiError> 
         Kind::Id | Kind::Integer => integer(name, value).map(Value::Number),
         Kind::Boolean => boolean(name, value).map(Value::Boolean),
         Kind::Text | Kind::Json => text(name, value).map(Value::Text),
-        Kind::Time => time::parse(value)
-            .map(Value::Time)
-            .ok_or_else(|| ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED))),
+        Kind::Time => moment(name, value).map(Value::Time),
     }
 }
 
@@ -99,6 +98,14 @@ fn text(name: &str, value: &str) -> Result<String, ApiError> {
 pub fn integer(name: &str, value: &str) -> Result<i64, ApiError> {
     let number = if value.starts_with('+') { None } else { value.parse().ok() };
     number.ok_or_else(|| ApiError::Validation(format!("querystring/{name} must be integer")))
+}
+
+/// A time.
+///
+/// # Errors
+/// It is something else.
+pub fn moment(name: &str, value: &str) -> Result<Timestamp, ApiError> {
+    time::parse(value).ok_or_else(|| ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED)))
 }
 
 /// `true` or `false`.
@@ -140,7 +147,6 @@ fn excerpt(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use posthaste_core::entity::{MessageField, QueueField};
-    use posthaste_core::time::Timestamp;
 
     use super::*;
 

@@ -44,7 +44,11 @@ impl Parameters {
         Parameters::parse(request.query_string())
     }
 
-    fn parse(query: &str) -> Result<Parameters, ApiError> {
+    /// Those of a query string.
+    ///
+    /// # Errors
+    /// As [`Parameters::of`].
+    pub fn parse(query: &str) -> Result<Parameters, ApiError> {
         if query.is_empty() {
             return Ok(Parameters(Vec::new()));
         }
@@ -64,7 +68,7 @@ impl Parameters {
     }
 
     /// Takes every parameter of this name.
-    fn all(&mut self, name: &str) -> Vec<String> {
+    pub fn all(&mut self, name: &str) -> Vec<String> {
         let taken: Vec<(String, String)> = self.0.extract_if(.., |(given, _)| given == name).collect();
         taken.into_iter().map(|(_, value)| value).collect()
     }
