@@ -3,7 +3,11 @@ use super::*;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 fn policy(max_retries: Option<u32>, max_age: Duration) -> RetryPolicy {
-    RetryPolicy { backoff: Backoff::default(), max_retries, max_age }
+    RetryPolicy { max_retries, max_age, ..RetryPolicy::default() }
+}
+
+fn answered(status: u16) -> AttemptResult {
+    AttemptResult::Answered(Signals::status(status))
 }
 
 /// The lifetime of a message that has no end of its own.
@@ -19,10 +23,14 @@ fn retried(ms: u64) -> Verdict {
 fn every_status_is_delivered_or_a_failure() {
     let policy = policy(Some(1), DAY);
     for status in 0..=u16::MAX {
-        let result = AttemptResult::Status(status);
+        let result = answered(status);
         let delivered = (200..300).contains(&status);
-        let expected = if delivered { Verdict::Delivered } else { retried(100) };
-        assert_eq!(decide(result, 0, aged(Duration::ZERO), &policy), expected, "{status}");
+        let expected = match status {
+            200..300 => Verdict::Delivered,
+            489 => Verdict::Failed,
+            _ => retried(100),
+        };
+        assert_eq!(decide(result, 0, aged(Duration::ZERO), &policy, 0.5), expected, "{status}");
         assert_eq!(result.error_class(), (!delivered).then_some(ErrorClass::Status), "{status}");
     }
 }
@@ -37,8 +45,8 @@ fn every_error_class_has_its_verdict() {
             _ => (retried(100), Verdict::Failed),
         };
         let result = AttemptResult::Error(class);
-        assert_eq!(decide(result, 0, aged(Duration::ZERO), &one_left), with_retry_left, "{class}");
-        assert_eq!(decide(result, 1, aged(Duration::ZERO), &one_left), with_none_left, "{class}");
+        assert_eq!(decide(result, 0, aged(Duration::ZERO), &one_left, 0.5), with_retry_left, "{class}");
+        assert_eq!(decide(result, 1, aged(Duration::ZERO), &one_left, 0.5), with_none_left, "{class}");
         assert_eq!(result.error_class(), Some(class));
     }
 }
@@ -70,16 +78,15 @@ fn retries_end_by_number_or_by_age() {
     ];
     for (done, age, max_retries, max_age, verdict) in cases {
         let policy = policy(max_retries, max_age);
-        for result in [AttemptResult::Status(302), AttemptResult::Status(500), AttemptResult::Error(ErrorClass::Reset)]
-        {
+        for result in [answered(302), answered(500), AttemptResult::Error(ErrorClass::Reset)] {
             assert_eq!(
-                decide(result, done, aged(age), &policy),
+                decide(result, done, aged(age), &policy, 0.5),
                 verdict,
                 "{result:?}, {done} done, {age:?}, {policy:?}"
             );
         }
         // However late the answer comes, it was delivered.
-        assert_eq!(decide(AttemptResult::Status(204), done, aged(age), &policy), Verdict::Delivered);
+        assert_eq!(decide(answered(204), done, aged(age), &policy, 0.5), Verdict::Delivered);
     }
 }
 
@@ -101,10 +108,10 @@ fn a_retry_that_would_start_when_the_message_has_expired_is_not_waited_for() {
     ];
     for (done, left, max_retries, verdict) in cases {
         let (policy, lifetime) = (policy(max_retries, DAY), Lifetime { age: ms(5), left });
-        let decided = decide(AttemptResult::Status(500), done, lifetime, &policy);
+        let decided = decide(answered(500), done, lifetime, &policy, 0.5);
         assert_eq!(decided, verdict, "{done} done, {left:?} left, {max_retries:?}");
         // Sent in time, it is delivered however late the answer comes.
-        assert_eq!(decide(AttemptResult::Status(200), done, lifetime, &policy), Verdict::Delivered);
+        assert_eq!(decide(answered(200), done, lifetime, &policy, 0.5), Verdict::Delivered);
     }
 }
 
@@ -147,9 +154,7 @@ fn max_retries_n_makes_n_plus_1_attempts() {
         let policy = policy(Some(max_retries), DAY * 365);
         let attempts = 1
             + (0..)
-                .take_while(|&done| {
-                    decide(AttemptResult::Status(503), done, aged(Duration::ZERO), &policy) != Verdict::Failed
-                })
+                .take_while(|&done| decide(answered(503), done, aged(Duration::ZERO), &policy, 0.5) != Verdict::Failed)
                 .count();
         assert_eq!(u32::try_from(attempts), Ok(max_retries + 1));
     }
@@ -159,7 +164,7 @@ fn max_retries_n_makes_n_plus_1_attempts() {
 fn the_default_policy_is_the_contracts() {
     let policy = RetryPolicy::default();
     let verdicts: Vec<Verdict> =
-        (0..6).map(|done| decide(AttemptResult::Status(500), done, aged(Duration::ZERO), &policy)).collect();
+        (0..6).map(|done| decide(answered(500), done, aged(Duration::ZERO), &policy, 0.5)).collect();
     assert_eq!(verdicts, [retried(100), retried(200), retried(400), retried(800), retried(1_600), Verdict::Failed]);
 }
 
@@ -176,6 +181,9 @@ fn codes_are_stable() {
             "connect_timeout",
             "total_timeout",
             "blocked_address",
+            "proxy",
+            "oauth",
+            "secrets",
             "status",
             "protocol",
             "invalid_request",
@@ -195,16 +203,92 @@ fn codes_are_stable() {
 #[test]
 fn verdicts_say_what_follows() {
     let table = [
-        // (verdict, code, final, dead letter)
-        (Verdict::Delivered, "delivered", true, false),
-        (retried(100), "retried", false, false),
-        (Verdict::Failed, "failed", true, true),
-        (Verdict::Cancelled, "cancelled", true, false),
-        (Verdict::Expired, "expired", true, true),
+        // (verdict, code, final, dead letter, dead letter where the expired are none)
+        (Verdict::Delivered, "delivered", true, false, false),
+        (retried(100), "retried", false, false, false),
+        (Verdict::Failed, "failed", true, true, true),
+        (Verdict::Cancelled, "cancelled", true, false, false),
+        (Verdict::Expired, "expired", true, true, false),
     ];
-    for (verdict, code, is_final, is_dead_letter) in table {
-        assert_eq!((verdict.as_str(), verdict.is_final(), verdict.is_dead_letter()), (code, is_final, is_dead_letter));
+    for (verdict, code, is_final, is_dead_letter, without_expired) in table {
+        assert_eq!((verdict.as_str(), verdict.is_final()), (code, is_final));
+        assert_eq!((verdict.is_dead_letter(true), verdict.is_dead_letter(false)), (is_dead_letter, without_expired));
     }
+}
+
+#[test]
+fn receivers_end_a_message_at_once() {
+    let mut policy = policy(Some(5), DAY);
+    policy.final_statuses = FinalStatuses::parse(&["404", "5xx"]).unwrap();
+    let cases = [
+        // (status, no-retry header, verdict)
+        (489, false, Verdict::Failed),
+        (404, false, Verdict::Failed),
+        (500, false, Verdict::Failed),
+        (503, false, retried(100)),
+        (400, false, retried(100)),
+        (400, true, Verdict::Failed),
+        (503, true, Verdict::Failed),
+        (302, true, Verdict::Failed),
+        (204, true, Verdict::Delivered),
+    ];
+    for (status, no_retry, verdict) in cases {
+        let result = AttemptResult::Answered(Signals { no_retry, ..Signals::status(status) });
+        assert_eq!(decide(result, 0, aged(Duration::ZERO), &policy, 0.5), verdict, "{status}, {no_retry}");
+    }
+}
+
+#[test]
+fn receivers_ask_for_a_longer_wait_with_429_and_503() {
+    let second = Duration::from_secs(1);
+    let (policy, left) = (policy(Some(5), DAY), Some(Duration::from_secs(60)));
+    let cases = [
+        // (status, retry-after, time left, verdict)
+        (429, Some(second), None, retried(1_000)),
+        (503, Some(second), None, retried(1_000)),
+        // Never earlier than the queue's backoff.
+        (429, Some(Duration::ZERO), None, retried(100)),
+        (429, Some(Duration::from_millis(99)), None, retried(100)),
+        (429, None, None, retried(100)),
+        // Other answers do not speak for the receiver's load.
+        (500, Some(second), None, retried(100)),
+        (408, Some(second), None, retried(100)),
+        (301, Some(second), None, retried(100)),
+        // Longer than the message lives.
+        (429, Some(DAY), None, Verdict::Failed),
+        (429, Some(Duration::from_secs(59)), left, retried(59_000)),
+        (429, Some(Duration::from_secs(60)), left, Verdict::Failed),
+        (429, Some(Duration::MAX), None, Verdict::Failed),
+    ];
+    for (status, retry_after, left, verdict) in cases {
+        let result = AttemptResult::Answered(Signals { retry_after, ..Signals::status(status) });
+        let lifetime = Lifetime { age: Duration::ZERO, left };
+        assert_eq!(decide(result, 0, lifetime, &policy, 0.5), verdict, "{status}, {retry_after:?}, {left:?}");
+        assert_eq!(decide(result, 5, lifetime, &policy, 0.5), Verdict::Failed, "no retry is left");
+    }
+}
+
+#[test]
+fn the_backoffs_jitter_has_its_say() {
+    let mut policy = RetryPolicy::default();
+    policy.backoff.jitter = 0.5;
+    let waits = [0.0, 0.5, 1.0].map(|chance| decide(answered(500), 0, aged(Duration::ZERO), &policy, chance));
+    assert_eq!(waits, [retried(50), retried(100), retried(150)]);
+}
+
+#[test]
+fn only_gone_pauses_a_queue() {
+    for status in 0..=u16::MAX {
+        assert_eq!(pauses_queue(answered(status)).is_some(), status == 410, "{status}");
+    }
+    for &class in ErrorClass::ALL {
+        assert_eq!(pauses_queue(AttemptResult::Error(class)), None);
+    }
+    assert_eq!(
+        decide(answered(410), 0, aged(Duration::ZERO), &policy(Some(1), DAY), 0.5),
+        retried(100),
+        "kept for later"
+    );
 }
 
 #[test]
