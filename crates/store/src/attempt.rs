@@ -26,10 +26,16 @@ pub struct Attempt {
     pub error_class: Option<String>,
     pub error: Option<String>,
     pub response_headers: Option<Value>,
-    /// The first KiB of it.
+    /// Its beginning.
     pub response_body: Option<Vec<u8>>,
     /// Who made it.
     pub deliverer: String,
+    /// How its time was spent, in microseconds; `None` for what did not happen.
+    pub dns_us: Option<i32>,
+    pub connect_us: Option<i32>,
+    pub tls_us: Option<i32>,
+    /// To the end of the answer's head.
+    pub first_byte_us: Option<i32>,
 }
 
 type Row = (
@@ -43,6 +49,7 @@ type Row = (
     Option<Value>,
     Option<Vec<u8>>,
     String,
+    (Option<i32>, Option<i32>, Option<i32>, Option<i32>),
 );
 
 /// Reads the attempts of a message, by number; none where there is no such message.
@@ -56,7 +63,8 @@ pub async fn of(conn: &mut AsyncPgConnection, message: MessageId) -> Result<Vec<
 
 impl From<Row> for Attempt {
     fn from(row: Row) -> Attempt {
-        let (number, outcome, started_at, finished_at, status, error_class, error, headers, body, deliverer) = row;
+        let (number, outcome, started_at, finished_at, status, error_class, error, headers, body, deliverer, timings) = row;
+        let (dns_us, connect_us, tls_us, first_byte_us) = timings;
         Attempt {
             number,
             outcome,
@@ -68,6 +76,10 @@ impl From<Row> for Attempt {
             response_headers: headers,
             response_body: body,
             deliverer,
+            dns_us,
+            connect_us,
+            tls_us,
+            first_byte_us,
         }
     }
 }
@@ -85,9 +97,10 @@ statement! {
         Nullable<Jsonb>,
         Nullable<Binary>,
         Text,
+        (Nullable<Integer>, Nullable<Integer>, Nullable<Integer>, Nullable<Integer>),
     )
     "SELECT a.number, a.outcome, a.started_at, a.finished_at, a.status, a.error_class, a.error, a.response_headers,
-            a.response_body, a.deliverer
+            a.response_body, a.deliverer, a.dns_us, a.connect_us, a.tls_us, a.first_byte_us
        FROM posthaste.attempts a
       WHERE a.message_id = {message} AND EXISTS (SELECT FROM posthaste.messages m WHERE m.id = {message})
       ORDER BY a.number"

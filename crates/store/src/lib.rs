@@ -31,6 +31,7 @@ pub mod schema;
 pub mod session;
 pub mod shard;
 mod statement;
+pub mod target;
 pub mod tick;
 mod tls;
 pub mod wakeup;

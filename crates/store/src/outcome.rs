@@ -32,11 +32,25 @@ pub struct Outcome {
     /// The answer's status, where there was an answer.
     pub status: Option<u16>,
     pub error_class: Option<ErrorClass>,
+    pub timings: Timings,
     /// For people; never holds a secret. NUL characters are dropped, text cannot hold them.
     pub error: Option<String>,
     /// A JSON object as text.
     pub response_headers: Option<String>,
     pub response_body: Option<Vec<u8>>,
+}
+
+/// How the time of an attempt was spent; `None` for what did not happen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timings {
+    /// Resolving the receiver's name.
+    pub dns: Option<Duration>,
+    /// Connecting to its address.
+    pub connect: Option<Duration>,
+    /// The TLS handshake.
+    pub tls: Option<Duration>,
+    /// From the start of the attempt to the end of the answer's head.
+    pub first_byte: Option<Duration>,
 }
 
 /// An outcome that counted.
@@ -66,6 +80,10 @@ statement! {
         errors: Vec<Option<String>> => Array<Nullable<Text>>,
         headers: Vec<Option<String>> => Array<Nullable<Text>>,
         bodies: Vec<Option<Vec<u8>>> => Array<Nullable<Binary>>,
+        dns: Vec<Option<i32>> => Array<Nullable<Integer>>,
+        connects: Vec<Option<i32>> => Array<Nullable<Integer>>,
+        tls: Vec<Option<i32>> => Array<Nullable<Integer>>,
+        first_bytes: Vec<Option<i32>> => Array<Nullable<Integer>>,
         deliverer: String => Text,
         hops: i16 => SmallInt,
     }
@@ -75,9 +93,9 @@ statement! {
           FROM (
             SELECT i.*, s.epoch = i.epoch AS is_owner
               FROM unnest({ids}, {attempts}, {shards}, {epochs}, {outcomes}, {waits}, {started}, {finished}, {statuses},
-                          {classes}, {errors}, {headers}, {bodies})
+                          {classes}, {errors}, {headers}, {bodies}, {dns}, {connects}, {tls}, {first_bytes})
                    AS i(id, attempt, shard, epoch, outcome, wait, started_at, finished_at, status,
-                        error_class, error, response_headers, response_body)
+                        error_class, error, response_headers, response_body, dns_us, connect_us, tls_us, first_byte_us)
               JOIN posthaste.shards s ON s.shard = i.shard
              ORDER BY i.id
           ) AS i
@@ -100,9 +118,11 @@ statement! {
          WHERE p.message_id = ANY ((SELECT w.ids FROM waiting w)::bigint[])
      ), logged AS (
         INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at, status,
-                                        error_class, error, response_headers, response_body, deliverer)
+                                        error_class, error, response_headers, response_body, deliverer,
+                                        dns_us, connect_us, tls_us, first_byte_us)
         SELECT e.id, e.attempt + 1, e.queue_id, e.outcome, e.started_at, e.finished_at, e.status,
-               e.error_class, e.error, e.response_headers::jsonb, e.response_body, {deliverer}
+               e.error_class, e.error, e.response_headers::jsonb, e.response_body, {deliverer},
+               e.dns_us, e.connect_us, e.tls_us, e.first_byte_us
           FROM ended e
          -- The message itself may have been deleted, and its log with it.
          WHERE e.outcome <> 'cancelled' OR (
@@ -110,18 +130,20 @@ statement! {
                ) IS NOT NULL
      ), dead AS MATERIALIZED (
         SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread, e.queue_id AS failed_in,
-               m.body, m.body_binary, m.headers, m.id AS origin, m.dead_letter_hops + 1 AS hops
+               m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, m.id AS origin,
+               m.dead_letter_hops + 1 AS hops
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
          CROSS JOIN LATERAL (
             SELECT m.* FROM posthaste.messages m WHERE m.id >= e.id AND m.id <= e.id ORDER BY m.id LIMIT 1
           ) AS m
-         WHERE e.outcome IN ('failed', 'expired') AND m.dead_letter_hops < {hops}
+         WHERE (e.outcome = 'failed' OR e.outcome = 'expired' AND q.dead_letter_expired) AND m.dead_letter_hops < {hops}
      ), dead_message AS (
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,
-                                        dead_letter_hops)
-        SELECT d.id, d.queue_id, d.body, d.body_binary, d.headers, now(), d.origin, d.hops FROM dead d
+                                        dead_letter_hops, traceparent, tracestate)
+        SELECT d.id, d.queue_id, d.body, d.body_binary, d.headers, now(), d.origin, d.hops, d.traceparent, d.tracestate
+          FROM dead d
      ), dead_pending AS (
         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
         SELECT d.id, d.queue_id, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread), now() FROM dead d
@@ -169,6 +191,10 @@ pub async fn record(
         errors: column(outcomes, |o| o.error.as_ref().map(|text| text.replace('\0', ""))),
         headers: column(outcomes, |o| o.response_headers.clone()),
         bodies: column(outcomes, |o| o.response_body.clone()),
+        dns: column(outcomes, |o| micros(o.timings.dns)),
+        connects: column(outcomes, |o| micros(o.timings.connect)),
+        tls: column(outcomes, |o| micros(o.timings.tls)),
+        first_bytes: column(outcomes, |o| micros(o.timings.first_byte)),
         deliverer: deliverer.to_owned(),
         hops: MAX_DEAD_LETTER_HOPS,
     };
@@ -177,6 +203,10 @@ pub async fn record(
         .into_iter()
         .map(|(id, attempt, shard)| Recorded { id: MessageId(id), attempt, dead_letter: shard.map(Shard) })
         .collect())
+}
+
+fn micros(spent: Option<Duration>) -> Option<i32> {
+    spent.map(|spent| i32::try_from(spent.as_micros()).unwrap_or(i32::MAX))
 }
 
 /// Microseconds until the next attempt, at most a century: Postgres' interval ends somewhere, and no wait should.

@@ -2,18 +2,17 @@
 //!
 //! The read is also the last check: it answers only messages that are still pending with the attempt that the owner
 //! believes in, due, neither cancelled nor held. A stale entry of a window dies here, and what belongs to a queue that is
-//! paused goes back. The queue's settings come with each message, so that a change of a queue counts from the next delivery
-//! on.
+//! paused goes back. The revision of the queue's settings comes with each message, so that a change of a queue counts from the
+//! next delivery on; the settings themselves are read once per revision, see [`crate::target`].
 
 use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use posthaste_core::backoff::Backoff;
 use posthaste_core::ids::{CronId, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::transition::{Lifetime, RetryPolicy};
+use posthaste_core::transition::Lifetime;
 use posthaste_core::window::{Row, Start};
 use serde_json::{Map, Value};
 
@@ -37,18 +36,28 @@ pub struct Payload {
     /// By the database's clock. Its age counts from when it was stored, where that was later than when it was asked for: a
     /// time in the past means "now", and leaves the message all its time for retries.
     pub lifetime: Lifetime,
-    /// `None`: the queue was deleted.
-    pub target: Option<Target>,
+    /// `None`: as the queue says.
+    pub timeouts: Timeouts,
+    /// The trace that it belongs to.
+    pub trace: Option<Trace>,
+    /// Of the queue's settings, as they are now; `None`: the queue was deleted.
+    pub revision: Option<i64>,
 }
 
-/// The settings of the message's queue, as they are now.
-#[derive(Debug, Clone)]
-pub struct Target {
-    pub name: String,
-    pub callback_url: String,
-    pub method: String,
-    pub headers: Option<Map<String, Value>>,
-    pub policy: RetryPolicy,
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Timeouts {
+    /// Until there is a connection, TLS included.
+    pub connect: Option<Duration>,
+    /// Until the answer's head is complete.
+    pub total: Option<Duration>,
+}
+
+/// A trace as it came with the request that stored the message (W3C Trace Context).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    pub parent: String,
+    pub state: Option<String>,
 }
 
 /// What became of a message that was to be sent.
@@ -61,10 +70,32 @@ pub enum Read {
     Paused(Row),
 }
 
-type QueueSql = (Text, Text, Text, Nullable<Jsonb>, Nullable<Integer>, BigInt, BigInt, Double, BigInt);
-type QueueTuple = (String, String, String, Option<Value>, Option<i32>, i64, i64, f64, i64);
-type MessageSql = (Nullable<Text>, Nullable<Binary>, Nullable<Jsonb>, Nullable<BigInt>, Timestamptz, LifetimeSql);
-type MessageTuple = (Option<String>, Option<Vec<u8>>, Option<Value>, Option<i64>, PgTimestamp, LifetimeTuple);
+type MessageSql = (
+    Nullable<Text>,
+    Nullable<Binary>,
+    Nullable<Jsonb>,
+    Nullable<BigInt>,
+    Timestamptz,
+    LifetimeSql,
+    TimeoutsSql,
+    TraceSql,
+    Nullable<BigInt>,
+);
+type MessageTuple = (
+    Option<String>,
+    Option<Vec<u8>>,
+    Option<Value>,
+    Option<i64>,
+    PgTimestamp,
+    LifetimeTuple,
+    TimeoutsTuple,
+    TraceTuple,
+    Option<i64>,
+);
+type TimeoutsSql = (Nullable<Integer>, Nullable<Integer>);
+type TimeoutsTuple = (Option<i32>, Option<i32>);
+type TraceSql = (Nullable<Text>, Nullable<Text>);
+type TraceTuple = (Option<String>, Option<String>);
 /// From when it counts, to when, and now.
 type LifetimeSql = (Timestamptz, Nullable<Timestamptz>, Timestamptz);
 type LifetimeTuple = (PgTimestamp, Option<PgTimestamp>, PgTimestamp);
@@ -84,7 +115,6 @@ statement! {
         Bool,
         Bool,
         MessageSql,
-        Nullable<QueueSql>,
     )
     "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled,
             b.fits, q.paused_at IS NOT NULL,
@@ -92,11 +122,11 @@ statement! {
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body_binary END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.headers END,
             b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), b.expires_at, clock_timestamp(),
-            q.name, q.callback_url, q.method, q.headers, q.max_retries, q.max_age_seconds,
-            q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms
+            b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, q.revision
        FROM (
             SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled,
                    m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
+                   m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate,
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
@@ -124,19 +154,19 @@ pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64
         shards: starts.iter().map(|start| start.shard.0).collect(),
         bytes,
     };
-    let found: Vec<(RowTuple, bool, bool, MessageTuple, Option<QueueTuple>)> = statement.load(conn).await?;
+    let found: Vec<(RowTuple, bool, bool, MessageTuple)> = statement.load(conn).await?;
     Ok(found
         .into_iter()
-        .map(|(pending, fits, paused, message, queue)| match (paused, fits) {
+        .map(|(pending, fits, paused, message)| match (paused, fits) {
             (true, _) => Read::Paused(row(pending)),
-            (false, true) => Read::Send(Box::new(payload(row(pending), message, queue))),
+            (false, true) => Read::Send(Box::new(payload(row(pending), message))),
             (false, false) => Read::Postponed(row(pending)),
         })
         .collect())
 }
 
-fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payload {
-    let (text, binary, headers, cron, scheduled_at, lifetime) = message;
+fn payload(row: Row, message: MessageTuple) -> Payload {
+    let (text, binary, headers, cron, scheduled_at, lifetime, timeouts, (parent, state), revision) = message;
     Payload {
         id: row.id,
         queue: row.queue,
@@ -147,7 +177,9 @@ fn payload(row: Row, message: MessageTuple, queue: Option<QueueTuple>) -> Payloa
         cron: cron.map(CronId),
         scheduled_at: from_postgres(scheduled_at),
         lifetime: lifetime_of(lifetime),
-        target: queue.map(target),
+        timeouts: timeouts_of(timeouts),
+        trace: parent.map(|parent| Trace { parent, state }),
+        revision,
     }
 }
 
@@ -156,23 +188,13 @@ fn lifetime_of((since, until, now): LifetimeTuple) -> Lifetime {
     Lifetime { age: now.since(from_postgres(since)), left: until.map(|until| from_postgres(until).since(now)) }
 }
 
-fn target(queue: QueueTuple) -> Target {
-    let (name, callback_url, method, headers, max_retries, max_age_seconds, initial_ms, multiplier, max_ms) = queue;
-    let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    Target {
-        name,
-        callback_url,
-        method,
-        headers: headers.and_then(object),
-        policy: RetryPolicy {
-            backoff: Backoff { initial: millis(initial_ms), multiplier, max: millis(max_ms) },
-            max_retries: max_retries.map(|retries| u32::try_from(retries).unwrap_or(0)),
-            max_age: Duration::from_secs(u64::try_from(max_age_seconds).unwrap_or(0)),
-        },
-    }
+/// From columns in milliseconds.
+pub(crate) fn timeouts_of((connect, total): (Option<i32>, Option<i32>)) -> Timeouts {
+    let of = |ms: i32| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    Timeouts { connect: connect.map(of), total: total.map(of) }
 }
 
-fn object(value: Value) -> Option<Map<String, Value>> {
+pub(crate) fn object(value: Value) -> Option<Map<String, Value>> {
     match value {
         Value::Object(map) => Some(map),
         _ => None,

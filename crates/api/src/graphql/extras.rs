@@ -35,6 +35,10 @@ pub fn objects() -> [Object; 2] {
                 ("responseBody", TypeRef::STRING),
                 ("responseBodyBase64", TypeRef::STRING),
                 ("deliverer", TypeRef::STRING),
+                ("dnsUs", TypeRef::INT),
+                ("connectUs", TypeRef::INT),
+                ("tlsUs", TypeRef::INT),
+                ("firstByteUs", TypeRef::INT),
             ],
         ),
         json_object(

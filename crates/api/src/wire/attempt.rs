@@ -27,6 +27,11 @@ pub struct AttemptView<'a> {
     /// Its beginning, where that is not text.
     response_body_base64: Option<String>,
     deliverer: &'a str,
+    /// How the time was spent, in microseconds; null for what did not happen.
+    dns_us: Option<i32>,
+    connect_us: Option<i32>,
+    tls_us: Option<i32>,
+    first_byte_us: Option<i32>,
 }
 
 impl<'a> From<&'a Attempt> for AttemptView<'a> {
@@ -46,6 +51,10 @@ impl<'a> From<&'a Attempt> for AttemptView<'a> {
             response_body: text,
             response_body_base64: bytes.filter(|_| text.is_none()).map(to_base64),
             deliverer: &attempt.deliverer,
+            dns_us: attempt.dns_us,
+            connect_us: attempt.connect_us,
+            tls_us: attempt.tls_us,
+            first_byte_us: attempt.first_byte_us,
         }
     }
 }

@@ -1,0 +1,100 @@
+//! Where a queue's messages go, and how: what deliverers need of a queue, and remember for as long as its revision stands.
+//!
+//! `queues.revision` changes with every change of the queue, its secrets and its credentials, and no two states of any queue share
+//! one. So who knows a revision knows the settings, and who reads them later than the revision reads newer ones at worst.
+
+use std::time::Duration;
+
+use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use posthaste_core::backoff::{Backoff, Shape};
+use posthaste_core::final_status::FinalStatuses;
+use posthaste_core::ids::QueueId;
+use serde_json::{Map, Value};
+
+use crate::error::StoreError;
+use crate::payload::{Timeouts, object, timeouts_of};
+use crate::statement::statement;
+
+/// The settings of a queue.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub queue: QueueId,
+    pub revision: i64,
+    pub name: String,
+    pub callback_url: String,
+    pub method: String,
+    pub headers: Option<Map<String, Value>>,
+    /// `None`: as the deployment says.
+    pub backoff: Option<Backoff>,
+    /// Retries after the first attempt; `None` retries until the maximum age.
+    pub max_retries: Option<u32>,
+    pub max_age: Duration,
+    pub final_statuses: FinalStatuses,
+    /// `None`: as the deployment says.
+    pub timeouts: Timeouts,
+}
+
+type RetrySql = (Nullable<Text>, BigInt, Double, BigInt, Nullable<Array<BigInt>>, Double);
+type RetryTuple = (Option<String>, i64, f64, i64, Option<Vec<i64>>, f64);
+
+statement! {
+    struct Targets { ids: Vec<i64> => Array<BigInt> }
+    row (
+        (BigInt, BigInt, Text, Text, Text, Nullable<Jsonb>),
+        RetrySql,
+        (Nullable<Integer>, BigInt, Nullable<Array<Text>>),
+        (Nullable<Integer>, Nullable<Integer>),
+    )
+    "SELECT q.id, q.revision, q.name, q.callback_url, q.method, q.headers,
+            q.retry_kind, q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms, q.retry_schedule_ms, q.retry_jitter,
+            q.max_retries, q.max_age_seconds, q.final_statuses, q.connect_timeout_ms, q.timeout_ms
+       FROM unnest({ids}) AS i(id)
+      CROSS JOIN LATERAL (SELECT q.* FROM posthaste.queues q WHERE q.id = i.id OFFSET 0) AS q"
+}
+
+/// Reads the settings of queues. A queue that is missing from the answer was deleted.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Result<Vec<Settings>, StoreError> {
+    type Row = (
+        (i64, i64, String, String, String, Option<Value>),
+        RetryTuple,
+        (Option<i32>, i64, Option<Vec<String>>),
+        (Option<i32>, Option<i32>),
+    );
+    let rows: Vec<Row> = Targets { ids: queues.iter().map(|id| id.0).collect() }.load(conn).await?;
+    Ok(rows
+        .into_iter()
+        .map(|((id, revision, name, callback_url, method, headers), retry, (max_retries, max_age, finals), timeouts)| {
+            Settings {
+                queue: QueueId(id),
+                revision,
+                name,
+                callback_url,
+                method,
+                headers: headers.and_then(object),
+                backoff: backoff(retry),
+                max_retries: max_retries.map(|retries| u32::try_from(retries).unwrap_or(0)),
+                max_age: Duration::from_secs(u64::try_from(max_age).unwrap_or(0)),
+                // What somebody has stored past the API's checks makes nothing final.
+                final_statuses: FinalStatuses::parse(&finals.unwrap_or_default()).unwrap_or_default(),
+                timeouts: timeouts_of(timeouts),
+            }
+        })
+        .collect())
+}
+
+fn backoff((kind, initial, multiplier, max, schedule, jitter): RetryTuple) -> Option<Backoff> {
+    let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
+    let shape = match kind?.as_str() {
+        "exponential" => Shape::Exponential { initial: millis(initial), multiplier, max: millis(max) },
+        "linear" => Shape::Linear { step: millis(initial), max: millis(max) },
+        "fixed" => Shape::Fixed { wait: millis(initial) },
+        "schedule" => Shape::Schedule { waits: schedule.unwrap_or_default().into_iter().map(millis).collect() },
+        // One that a later version has added.
+        _ => return None,
+    };
+    Some(Backoff { shape, jitter })
+}
