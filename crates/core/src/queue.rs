@@ -11,7 +11,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 
 pub use callback_url::{CallbackUrl, UrlError};
-pub use headers::{HeaderError, check_headers, merge_headers};
+pub use headers::{HeaderError, check_headers, merge_headers, sendable};
 pub use method::{Method, MethodError};
 
 use crate::excerpt::excerpt;

@@ -2,11 +2,15 @@
 
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
+use std::time::Duration;
 
 use posthaste_core::address::{Egress, EgressList};
+use posthaste_core::backoff::Backoff;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
+
+use crate::dispatch::Proxy;
 
 /// What a deliverer is started with.
 #[derive(Debug, Clone)]
@@ -18,12 +22,27 @@ pub struct Config {
     /// `None`: no listener (the all-in-one answers for it).
     pub health_port: Option<u16>,
     pub egress: Egress,
+    /// Through which every connection to a receiver goes; `None`: directly.
+    pub proxy: Option<Proxy>,
+    pub delivery: DeliveryDefaults,
     /// Worker threads.
     pub workers: usize,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
     /// Written beside each attempt: which process made it.
     pub name: String,
+}
+
+/// How a delivery is made where neither queue nor message says so.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveryDefaults {
+    pub backoff: Backoff,
+    /// Until there is a connection, TLS included.
+    pub connect_timeout: Duration,
+    /// Until the answer's head is complete.
+    pub total_timeout: Duration,
+    /// How many bytes of an answer's body the attempt log keeps.
+    pub kept_body: usize,
 }
 
 /// The variables of [`Config`].
@@ -41,6 +60,18 @@ pub struct ConfigVariables {
     egress_allow: Option<String>,
     /// Addresses and CIDRs that may not be called, whatever else holds.
     egress_deny: Option<String>,
+    /// A forward proxy: `http://[USER:PASSWORD@]HOST:PORT`.
+    egress_proxy: Option<String>,
+    /// Whether the proxy resolves names; their addresses are then not checked here. Default false.
+    egress_proxy_resolves: Option<String>,
+    /// The waits between attempts of queues that do not say. Default `fast`.
+    retry_policy: Option<String>,
+    /// 1 to 60,000. Default 5,000.
+    connect_timeout_ms: Option<String>,
+    /// 1 to 900,000. Default 30,000.
+    timeout_ms: Option<String>,
+    /// How much of an answer's body is kept, 0 to 65,536. Default 4,096.
+    attempt_body_bytes: Option<String>,
     /// 1 to 256. Default: the cores.
     workers: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the deliverer does not start.
@@ -61,6 +92,13 @@ impl Config {
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
         let health_port = faults.or("PORT", 3044, raw.port, parse::port);
         let egress = egress(&mut faults, raw.egress_allow.as_deref(), raw.egress_deny.as_deref());
+        let proxy = faults.optional("EGRESS_PROXY", raw.egress_proxy, Proxy::parse);
+        let proxy_resolves = faults.or("EGRESS_PROXY_RESOLVES", false, raw.egress_proxy_resolves, parse::boolean);
+        let backoff = faults.or("RETRY_POLICY", Backoff::fast(), raw.retry_policy, retry_policy);
+        let connect_ms = parse::integer(1..=60_000);
+        let connect_timeout = faults.or("CONNECT_TIMEOUT_MS", 5_000, raw.connect_timeout_ms, connect_ms);
+        let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
+        let kept_body = faults.or("ATTEMPT_BODY_BYTES", 4_096, raw.attempt_body_bytes, parse::integer(0..=65_536));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = faults.or("WORKERS", cores, raw.workers, parse::integer(1..=256));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
@@ -72,6 +110,13 @@ impl Config {
                 host,
                 health_port: Some(health_port),
                 egress: egress?,
+                proxy: proxy.map(|proxy| proxy.resolving(proxy_resolves)),
+                delivery: DeliveryDefaults {
+                    backoff,
+                    connect_timeout: Duration::from_millis(connect_timeout),
+                    total_timeout: Duration::from_millis(total_timeout),
+                    kept_body,
+                },
                 workers,
                 shards,
                 name: name(),
@@ -96,6 +141,10 @@ fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Optio
     // Each by itself first, so that the faults of both are told.
     let (allowed, denied) = (parse(allow, ""), parse("", deny));
     allowed.and(denied).and_then(|_| parse(allow, deny))
+}
+
+fn retry_policy(text: &str) -> Result<Backoff, String> {
+    Backoff::preset(text).ok_or_else(|| format!("takes fast or standard, not {text:?}"))
 }
 
 /// Where this process runs and which one it is there, such as `deliverer-7d9f:1`.

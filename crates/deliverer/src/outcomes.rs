@@ -4,16 +4,18 @@
 //! connection, a deadlock or a restart of Postgres only delays. A batch that fails on one row's data is halved until the
 //! culprit stands alone; it is then recorded without what the receiver sent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use posthaste_core::ids::{MessageId, Shard};
+use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::outcome::{Outcome, Recorded, record};
 use posthaste_store::partition::ensure_partitions;
-use posthaste_store::wakeup::notify_pending;
+use posthaste_store::queue_state::pause_all;
+use posthaste_store::wakeup::{notify_pending, notify_queues};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
@@ -82,7 +84,21 @@ impl Writer {
 
     async fn try_write(&mut self, batch: &[Outcome]) -> Result<Vec<Recorded>, StoreError> {
         let config = Arc::clone(&self.config);
-        let conn = self.connection().await?;
+        let pausing: BTreeMap<QueueId, String> = batch.iter().filter_map(pause).collect();
+        let conn = match self.conn.take() {
+            Some(conn) => conn,
+            None => connect(&config.database_url, Purpose::Writing).await?,
+        };
+        let conn = self.conn.insert(conn);
+        if !pausing.is_empty() {
+            // Before the outcomes: if this is all that is done, the attempts are made again and have the same answer.
+            for queue in pause_all(conn, pausing).await? {
+                tracing::warn!(queue = queue.0, "a queue is paused: its receiver answered 410 Gone");
+            }
+            // Only a hint: the other deliverers look several times a second.
+            let _ = notify_queues(conn).await;
+            let _ = self.events.send(Event::PausesChanged);
+        }
         record(conn, &batch.iter().collect::<Vec<_>>(), &config.name).await
     }
 
@@ -115,6 +131,12 @@ impl Writer {
         // The worker is gone only when nothing is in flight any more.
         let _ = self.events.send(Event::Written { recorded, refused });
     }
+}
+
+/// The queue that an outcome pauses, and why.
+fn pause(outcome: &Outcome) -> Option<(QueueId, String)> {
+    let why = outcome.pauses_queue?;
+    Some((outcome.queue, format!("{why} to message {}", outcome.id)))
 }
 
 /// The same outcome without what came from outside, if it had any of that; otherwise it can never be written, and the

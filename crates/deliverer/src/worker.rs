@@ -28,7 +28,7 @@ use posthaste_store::shard::Hold;
 use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
-use crate::dispatch::{Dispatcher, Permit};
+use crate::dispatch::{Dispatcher, Permit, Targets};
 use crate::outcomes;
 use feed::Feed;
 
@@ -120,6 +120,7 @@ struct Worker {
     inbox: mpsc::UnboundedReceiver<Event>,
     report: mpsc::UnboundedSender<Report>,
     dispatcher: Rc<Dispatcher>,
+    targets: Targets,
     finished: mpsc::UnboundedSender<Outcome>,
     /// Ends when `finished` is dropped and everything is written.
     writer: actix_rt::task::JoinHandle<()>,
@@ -154,7 +155,8 @@ impl Worker {
         let (finished, outcomes) = mpsc::unbounded_channel();
         let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), outcomes, events.clone()));
         Worker {
-            dispatcher: Rc::new(Dispatcher::new(&config.egress)),
+            dispatcher: Rc::new(Dispatcher::new(&config)),
+            targets: Targets::default(),
             config,
             lease: None,
             wake,

@@ -63,7 +63,8 @@ pub async fn of(conn: &mut AsyncPgConnection, message: MessageId) -> Result<Vec<
 
 impl From<Row> for Attempt {
     fn from(row: Row) -> Attempt {
-        let (number, outcome, started_at, finished_at, status, error_class, error, headers, body, deliverer, timings) = row;
+        let (number, outcome, started_at, finished_at, status, error_class, error, headers, body, deliverer, timings) =
+            row;
         let (dns_us, connect_us, tls_us, first_byte_us) = timings;
         Attempt {
             number,

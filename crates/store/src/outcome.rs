@@ -10,7 +10,7 @@ use std::time::Duration;
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Binary, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use posthaste_core::ids::{Epoch, MessageId, Shard};
+use posthaste_core::ids::{Epoch, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, MAX_DEAD_LETTER_HOPS, Verdict};
 
@@ -22,6 +22,7 @@ use crate::statement::statement;
 #[derive(Debug, Clone)]
 pub struct Outcome {
     pub id: MessageId,
+    pub queue: QueueId,
     /// Attempts that had ended when this one began; the attempt's number is one more.
     pub attempt: i32,
     pub shard: Shard,
@@ -38,6 +39,8 @@ pub struct Outcome {
     /// A JSON object as text.
     pub response_headers: Option<String>,
     pub response_body: Option<Vec<u8>>,
+    /// Why its queue is to be paused; see [`crate::queue_state::pause_all`].
+    pub pauses_queue: Option<&'static str>,
 }
 
 /// How the time of an attempt was spent; `None` for what did not happen.

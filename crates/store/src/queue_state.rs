@@ -4,7 +4,7 @@
 //! look twice a second and more, and at once after [`crate::wakeup::notify_queues`]. Nothing of the queue is lost or moved:
 //! messages are accepted, wait, and start when it is resumed. What expires meanwhile is then recorded as expired.
 
-use diesel::sql_types::{BigInt, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::QueueId;
 
@@ -28,6 +28,33 @@ statement! {
 pub async fn set_paused(conn: &mut AsyncPgConnection, id: QueueId, reason: Option<&str>) -> Result<bool, StoreError> {
     let paused: Vec<(i64,)> = Pause { queue: id.0, reason: reason.map(str::to_owned) }.load(conn).await?;
     Ok(!paused.is_empty())
+}
+
+statement! {
+    /// The rows are locked in the order of their ids, so that two deliverers cannot wait for each other.
+    struct PauseAll { queues: Vec<i64> => Array<BigInt>, reasons: Vec<String> => Array<Text> }
+    row (BigInt,)
+    "WITH locked AS MATERIALIZED (
+        SELECT q.id FROM posthaste.queues q WHERE q.id = ANY ({queues}) AND q.paused_at IS NULL ORDER BY q.id FOR UPDATE
+     )
+     UPDATE posthaste.queues q
+        SET paused_at = now(), paused_reason = ({reasons}::text[])[array_position({queues}::bigint[], q.id)], updated_at = now()
+       FROM locked
+      WHERE q.id = locked.id
+     RETURNING q.id"
+}
+
+/// Pauses queues for what their receivers answered, those that are not paused already, and answers which those were.
+///
+/// # Errors
+/// Any [`StoreError`]; calling again is right.
+pub async fn pause_all(
+    conn: &mut AsyncPgConnection,
+    queues: impl IntoIterator<Item = (QueueId, String)>,
+) -> Result<Vec<QueueId>, StoreError> {
+    let (queues, reasons) = queues.into_iter().map(|(id, reason)| (id.0, reason)).unzip();
+    let paused: Vec<(i64,)> = PauseAll { queues, reasons }.load(conn).await?;
+    Ok(paused.into_iter().map(|(id,)| QueueId(id)).collect())
 }
 
 statement! {

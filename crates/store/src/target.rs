@@ -67,22 +67,24 @@ pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Resul
     let rows: Vec<Row> = Targets { ids: queues.iter().map(|id| id.0).collect() }.load(conn).await?;
     Ok(rows
         .into_iter()
-        .map(|((id, revision, name, callback_url, method, headers), retry, (max_retries, max_age, finals), timeouts)| {
-            Settings {
-                queue: QueueId(id),
-                revision,
-                name,
-                callback_url,
-                method,
-                headers: headers.and_then(object),
-                backoff: backoff(retry),
-                max_retries: max_retries.map(|retries| u32::try_from(retries).unwrap_or(0)),
-                max_age: Duration::from_secs(u64::try_from(max_age).unwrap_or(0)),
-                // What somebody has stored past the API's checks makes nothing final.
-                final_statuses: FinalStatuses::parse(&finals.unwrap_or_default()).unwrap_or_default(),
-                timeouts: timeouts_of(timeouts),
-            }
-        })
+        .map(
+            |((id, revision, name, callback_url, method, headers), retry, (max_retries, max_age, finals), timeouts)| {
+                Settings {
+                    queue: QueueId(id),
+                    revision,
+                    name,
+                    callback_url,
+                    method,
+                    headers: headers.and_then(object),
+                    backoff: backoff(retry),
+                    max_retries: max_retries.map(|retries| u32::try_from(retries).unwrap_or(0)),
+                    max_age: Duration::from_secs(u64::try_from(max_age).unwrap_or(0)),
+                    // What somebody has stored past the API's checks makes nothing final.
+                    final_statuses: FinalStatuses::parse(&finals.unwrap_or_default()).unwrap_or_default(),
+                    timeouts: timeouts_of(timeouts),
+                }
+            },
+        )
         .collect())
 }
 

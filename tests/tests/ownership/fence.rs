@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use posthaste_core::ids::{Epoch, MessageId, Shard};
+use posthaste_core::ids::{Epoch, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, Verdict};
 use posthaste_store::connect::Connection;
 use posthaste_store::connect::Purpose;
-use posthaste_store::outcome::{Outcome, Recorded, record};
+use posthaste_store::outcome::{Outcome, Recorded, Timings, record};
 use posthaste_store::reading;
 use posthaste_store::shard::{Hold, hold, take_over};
 use posthaste_tests::database::Database;
@@ -77,6 +77,7 @@ fn outcome(id: MessageId, shard: Shard, epoch: Epoch, verdict: Verdict, now: Tim
     };
     Outcome {
         id,
+        queue: QueueId(0),
         attempt: 0,
         shard,
         epoch,
@@ -88,6 +89,8 @@ fn outcome(id: MessageId, shard: Shard, epoch: Epoch, verdict: Verdict, now: Tim
         error: None,
         response_headers: None,
         response_body: None,
+        timings: Timings::default(),
+        pauses_queue: None,
     }
 }
 

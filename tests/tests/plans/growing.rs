@@ -8,7 +8,7 @@ use posthaste_core::transition::Verdict;
 use posthaste_core::window::{Limits, Start, Windows};
 use posthaste_store::connect::Connection;
 use posthaste_store::connect::{Purpose, connect};
-use posthaste_store::outcome::{Outcome, record};
+use posthaste_store::outcome::{Outcome, Timings, record};
 use posthaste_store::payload::{Read, payloads};
 use posthaste_store::queue_state::paused;
 use posthaste_store::reading;
@@ -203,6 +203,7 @@ fn delivered(id: MessageId, shard: Shard, epochs: &[(Shard, Epoch)], now: Timest
     let epoch = epochs.iter().find(|(of, _)| *of == shard).unwrap().1;
     Outcome {
         id,
+        queue: QueueId(0),
         attempt: 0,
         shard,
         epoch,
@@ -214,6 +215,8 @@ fn delivered(id: MessageId, shard: Shard, epochs: &[(Shard, Epoch)], now: Timest
         error: None,
         response_headers: None,
         response_body: None,
+        timings: Timings::default(),
+        pauses_queue: None,
     }
 }
 

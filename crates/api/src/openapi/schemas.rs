@@ -192,7 +192,10 @@ fn attempt() -> AnySchema {
         ("responseBody", nullable(Type::String).description(Some("Its beginning, where that is text.")).into()),
         ("responseBodyBase64", nullable(Type::String).description(Some("The same, where it is not text.")).into()),
         ("deliverer", of(Type::String).into()),
-        ("dnsUs", micros("For resolving the receiver's name, in microseconds; null where a connection was open already.")),
+        (
+            "dnsUs",
+            micros("For resolving the receiver's name, in microseconds; null where a connection was open already."),
+        ),
         ("connectUs", micros("For connecting, in microseconds.")),
         ("tlsUs", micros("For the TLS handshake, in microseconds.")),
         ("firstByteUs", micros("From the start to the end of the answer's head, in microseconds.")),

@@ -64,13 +64,16 @@ pub fn merge_headers(
     message: Option<&Map<String, Value>>,
 ) -> Vec<(String, String)> {
     let mut merged = BTreeMap::from([("content-type".to_owned(), "application/json".to_owned())]);
-    for (name, value) in queue.into_iter().chain(message).flatten() {
-        let name = name.to_ascii_lowercase();
-        if !NOT_SETTABLE.contains(&name.as_str()) {
-            merged.insert(name, text_of(value));
-        }
-    }
+    merged.extend(queue.into_iter().chain(message).flat_map(sendable));
     merged.into_iter().collect()
+}
+
+/// Headers as they are sent, one after the other: names in lower case, values as text. Takes what [`merge_headers`] takes.
+pub fn sendable(headers: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.to_ascii_lowercase(), text_of(value)))
+        .filter(|(name, _)| !NOT_SETTABLE.contains(&name.as_str()))
 }
 
 fn text_of(value: &Value) -> String {

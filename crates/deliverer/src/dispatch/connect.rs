@@ -5,44 +5,131 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::rc::Rc;
+use std::time::Duration;
 
-use actix_http::error::ParseError;
 use actix_service::{Service, fn_service};
-use actix_tls::connect::tcp::TcpConnectorService;
 use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
-use awc::error::{ConnectError as AwcConnectError, SendRequestError};
 use awc::http::Uri;
 use posthaste_core::address::{Blocked, Egress};
-use posthaste_core::transition::ErrorClass;
-use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 
-use super::{Failure, timed_out};
+use super::call::Call;
+use super::permit::NotSent;
+use super::proxy::{Proxy, ProxyError};
+use super::wire::Wire;
 
-/// A connector that resolves names itself, and connects only to what `egress` permits.
+/// How long one of several addresses of a name is tried, before the next one is.
+const ONE_OF_SEVERAL: Duration = Duration::from_secs(2);
+
+/// What decides where a connection may go, and how.
+#[derive(Debug)]
+pub(super) struct Ways {
+    pub(super) egress: Egress,
+    pub(super) proxy: Option<Proxy>,
+}
+
+/// Why there is no connection, as far as the client has no error of its own for it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DialError {
+    #[error(transparent)]
+    Blocked(#[from] Blocked),
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    #[error(transparent)]
+    NotSent(#[from] NotSent),
+    #[error("{0}")]
+    Dns(io::Error),
+}
+
+impl From<DialError> for ConnectError {
+    fn from(error: DialError) -> ConnectError {
+        ConnectError::Resolver(Box::new(error))
+    }
+}
+
+/// A connector that resolves names itself, and connects only to what the rules permit.
 pub(super) fn guarded(
-    egress: Egress,
-) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, TcpStream>, Error = ConnectError> + Clone + 'static {
-    let egress = Arc::new(egress);
+    ways: Rc<Ways>,
+) -> impl Service<ConnectInfo<Uri>, Response = Connection<Uri, Wire>, Error = ConnectError> + Clone + 'static {
     fn_service(move |info: ConnectInfo<Uri>| {
-        let egress = Arc::clone(&egress);
+        let ways = Rc::clone(&ways);
         async move {
-            let permitted = resolve(&egress, info.hostname(), info.port()).await?;
-            TcpConnectorService::default().call(info.set_addrs(permitted)).await
+            let call = Call::current();
+            let stream = dial(&ways, info.hostname(), info.port(), call.as_deref()).await?;
+            let uri: Uri = info.request().clone();
+            Ok(Connection::new(uri, Wire::new(stream, call)))
         }
     })
 }
 
-/// The addresses of `host` that may be connected to.
-async fn resolve(egress: &Egress, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
+async fn dial(ways: &Ways, host: &str, port: u16, call: Option<&Call>) -> Result<TcpStream, ConnectError> {
+    if let Some(call) = call {
+        call.dialed();
+    }
     // A URL writes an IPv6 address in brackets.
-    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let found: Vec<SocketAddr> = match literal {
-        Ok(ip) => vec![SocketAddr::new(ip, port)],
-        Err(_) => {
-            tokio::net::lookup_host((host, port)).await.map_err(|error| ConnectError::Resolver(error.into()))?.collect()
+    let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
+    let stream = match &ways.proxy {
+        Some(proxy) if proxy.resolves && literal.is_none() => {
+            tell(call, |call| call.resolved(false));
+            proxy.connect(&format!("{host}:{port}")).await.map_err(DialError::from)?
         }
+        Some(proxy) => {
+            let addresses = resolve(&ways.egress, host, literal, port).await?;
+            tell(call, |call| call.resolved(literal.is_none()));
+            let first = addresses.first().ok_or(ConnectError::NoRecords)?;
+            proxy.connect(&first.to_string()).await.map_err(DialError::from)?
+        }
+        None => {
+            let addresses = resolve(&ways.egress, host, literal, port).await?;
+            tell(call, |call| call.resolved(literal.is_none()));
+            connect(&addresses).await?
+        }
+    };
+    tell(call, Call::connected);
+    Ok(stream)
+}
+
+fn tell(call: Option<&Call>, what: impl FnOnce(&Call)) {
+    if let Some(call) = call {
+        what(call);
+    }
+}
+
+/// Connects to the first address that answers, in the resolver's order. One that is silent does not use up all the time.
+async fn connect(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    let mut last = ConnectError::NoRecords;
+    for (number, address) in addresses.iter().enumerate() {
+        let is_last = number + 1 == addresses.len();
+        let connecting = TcpStream::connect(address);
+        let connected = match is_last {
+            true => connecting.await,
+            false => match tokio::time::timeout(ONE_OF_SEVERAL, connecting).await {
+                Ok(connected) => connected,
+                Err(_) => Err(io::ErrorKind::TimedOut.into()),
+            },
+        };
+        match connected {
+            Ok(stream) => {
+                stream.set_nodelay(true).map_err(ConnectError::Io)?;
+                return Ok(stream);
+            }
+            Err(error) => last = ConnectError::Io(error),
+        }
+    }
+    Err(last)
+}
+
+/// The addresses of `host` that may be connected to.
+async fn resolve(
+    egress: &Egress,
+    host: &str,
+    literal: Option<IpAddr>,
+    port: u16,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let found: Vec<SocketAddr> = match literal {
+        Some(ip) => vec![SocketAddr::new(ip, port)],
+        None => tokio::net::lookup_host((host, port)).await.map_err(DialError::Dns)?.collect(),
     };
     let mut blocked = None;
     let mut permitted = Vec::with_capacity(found.len());
@@ -53,75 +140,8 @@ async fn resolve(egress: &Egress, host: &str, port: u16) -> Result<Vec<SocketAdd
         }
     }
     match blocked {
-        Some(why) if permitted.is_empty() => Err(ConnectError::Resolver(Box::new(why))),
+        Some(why) if permitted.is_empty() => Err(DialError::Blocked(why).into()),
         _ if permitted.is_empty() => Err(ConnectError::NoRecords),
         _ => Ok(permitted),
     }
-}
-
-/// TLS as every public HTTPS endpoint expects it: the system's roots, TLS 1.2 and later.
-pub(super) fn tls() -> Arc<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a root certificate of the system cannot be read");
-    }
-    let (_, ignored) = roots.add_parsable_certificates(found.certs);
-    if ignored > 0 {
-        tracing::warn!(ignored, "root certificates of the system that cannot be parsed");
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = match ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
-        Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
-        Err(error) => unreachable!("ring offers the default protocol versions: {error}"),
-    };
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Arc::new(config)
-}
-
-/// Which class of error a failed request belongs to.
-pub(super) fn classify(error: SendRequestError) -> Failure {
-    let text = error.to_string();
-    match error {
-        SendRequestError::Connect(error) => connecting(error),
-        SendRequestError::Timeout => Failure(ErrorClass::TotalTimeout, timed_out()),
-        SendRequestError::Send(error) => Failure(ErrorClass::Reset, format!("while sending: {error}")),
-        SendRequestError::Url(_) | SendRequestError::Http(_) => Failure(ErrorClass::InvalidRequest, text),
-        SendRequestError::Response(error) => match error {
-            ParseError::Io(error) => Failure(ErrorClass::Reset, format!("while reading: {error}")),
-            error => Failure(ErrorClass::Protocol, format!("not an HTTP answer: {error}")),
-        },
-        _ => Failure(ErrorClass::Protocol, text),
-    }
-}
-
-fn connecting(error: AwcConnectError) -> Failure {
-    let text = error.to_string();
-    match error {
-        AwcConnectError::Resolver(error) => match error.downcast_ref::<Blocked>() {
-            Some(blocked) => Failure(ErrorClass::BlockedAddress, blocked.to_string()),
-            None => Failure(ErrorClass::Dns, error.to_string()),
-        },
-        AwcConnectError::NoRecords | AwcConnectError::Unresolved => Failure(ErrorClass::Dns, text),
-        AwcConnectError::Timeout => Failure(ErrorClass::ConnectTimeout, text),
-        AwcConnectError::SslIsNotSupported => Failure(ErrorClass::Tls, text),
-        // The connection was closed before an answer came.
-        AwcConnectError::Disconnected => {
-            Failure(ErrorClass::Reset, "the receiver closed the connection without an answer".to_owned())
-        }
-        AwcConnectError::Io(error) => connecting_io(&error),
-        _ => Failure(ErrorClass::Protocol, text),
-    }
-}
-
-fn connecting_io(error: &io::Error) -> Failure {
-    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>());
-    let class = match error.kind() {
-        _ if is_tls => ErrorClass::Tls,
-        io::ErrorKind::TimedOut => ErrorClass::ConnectTimeout,
-        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => ErrorClass::Reset,
-        // Nobody listens, or no way leads there: either way no connection came about.
-        _ => ErrorClass::Refused,
-    };
-    Failure(class, error.to_string())
 }

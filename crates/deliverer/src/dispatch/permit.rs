@@ -1,9 +1,9 @@
 //! The right to send a request, asked for at the last moment before its first byte.
 //!
 //! Between the decision to deliver and the request lie the look-up of a name, a connection and a TLS handshake. Meanwhile
-//! the process may be frozen or the lease run out, and another owner deliver the message. So the right is not only
-//! looked at before: the body carries it, and gives nothing away once it is gone, and no head is sent before a body has
-//! begun. (A GET or HEAD without a body has nothing to carry it; it is checked before it connects.)
+//! the process may be frozen or the lease run out, and another owner deliver the message. So the right is not only looked at
+//! before: the body carries it, and gives nothing away once it is gone, and no connection that was made for the request
+//! sends anything without it ([`super::wire`]), be it a request without a body or one over HTTP/2, whose head goes first.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -14,6 +14,8 @@ use std::time::Instant;
 use actix_http::body::{BodySize, MessageBody};
 use bytes::Bytes;
 use posthaste_store::lease::Lease;
+
+use super::call::Call;
 
 /// The right to send one request. Clones share it.
 #[derive(Debug, Clone)]
@@ -53,13 +55,13 @@ pub(crate) struct NotSent;
 
 /// A body that is sent only with a right to it.
 pub(super) struct Guarded {
-    permit: Permit,
+    call: Rc<Call>,
     body: Bytes,
 }
 
 impl Guarded {
-    pub(super) fn new(body: Vec<u8>, permit: &Permit) -> Guarded {
-        Guarded { permit: permit.clone(), body: body.into() }
+    pub(super) fn new(body: Bytes, call: Rc<Call>) -> Guarded {
+        Guarded { call, body }
     }
 }
 
@@ -75,7 +77,7 @@ impl MessageBody for Guarded {
     }
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, NotSent>>> {
-        if !self.permit.stands() {
+        if !self.call.begin_sending() {
             return Poll::Ready(Some(Err(NotSent)));
         }
         let rest = std::mem::take(&mut self.body);
@@ -87,15 +89,15 @@ impl MessageBody for Guarded {
 mod tests {
     use std::time::Duration;
 
-    use actix_service::{Service, fn_service};
-    use actix_tls::connect::ConnectInfo;
-    use actix_tls::connect::tcp::TcpConnectorService;
+    use actix_service::fn_service;
+    use actix_tls::connect::{ConnectError, ConnectInfo, Connection};
     use awc::error::SendRequestError;
     use awc::http::Uri;
     use posthaste_store::lease::BootTime;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::{TcpListener, TcpStream};
 
+    use super::super::wire::Wire;
     use super::*;
 
     fn permit(lease: &Lease) -> Permit {
@@ -122,27 +124,33 @@ mod tests {
         assert!(!late.stands(), "a hold ends");
     }
 
-    /// Sends a request whose permit goes, if it is `revoked`, while the connection is made; and what the receiver read.
-    async fn send(body: &str, revoked: bool) -> (Result<(), SendRequestError>, String) {
+    /// Sends a request whose permit goes, if it is `revoked`, while the connection is made; and what the receiver read. No body is a
+    /// GET without any.
+    async fn send(body: Option<&str>, revoked: bool) -> (Result<(), SendRequestError>, Rc<Call>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let receiver = actix_rt::spawn(async move { answer(listener.accept().await.unwrap().0).await });
         let lease = live();
-        let body = Guarded::new(body.into(), &permit(&lease));
+        let call = Call::new(permit(&lease), Instant::now(), false, body.is_none());
         let connector = awc::Connector::new().connector(fn_service(move |info: ConnectInfo<Uri>| {
             let lease = lease.clone();
             async move {
-                let connected = TcpConnectorService::default().call(info.set_addr(address)).await;
+                let stream = TcpStream::connect(address).await.map_err(ConnectError::Io)?;
                 if revoked {
                     lease.revoke();
                 }
-                connected
+                Ok(Connection::new(info.request().clone(), Wire::new(stream, Call::current())))
             }
         }));
         let client = awc::Client::builder().connector(connector).finish();
-        let result = client.post(format!("http://{address}/")).send_body(body).await.map(|_| ());
+        let url = format!("http://{address}/");
+        let sent = match body {
+            Some(body) => client.post(url).send_body(Guarded::new(Bytes::from(body.to_owned()), Rc::clone(&call))),
+            None => client.get(url).send_body(actix_http::body::None::new()),
+        };
+        let result = Rc::clone(&call).scope(sent).await.map(|_| ());
         drop(client);
-        (result, receiver.await.unwrap())
+        (result, call, receiver.await.unwrap())
     }
 
     /// Reads one request to its end, or the end of the connection, and answers it.
@@ -160,9 +168,9 @@ mod tests {
 
     #[actix_rt::test]
     async fn nothing_is_sent_when_the_permit_goes_while_connecting() {
-        for body in ["a body", ""] {
-            let (result, read) = send(body, true).await;
-            assert!(matches!(&result, Err(SendRequestError::Body(error)) if error.is::<NotSent>()), "{result:?}");
+        for body in [Some("a body"), Some(""), None] {
+            let (result, call, read) = send(body, true).await;
+            assert!(result.is_err() && call.was_refused(), "{result:?}");
             assert_eq!(read, "", "of {body:?}");
         }
     }
@@ -170,10 +178,13 @@ mod tests {
     #[actix_rt::test]
     async fn with_a_permit_the_length_is_announced_and_the_body_sent() {
         for body in ["a body", ""] {
-            let (result, read) = send(body, false).await;
+            let (result, _, read) = send(Some(body), false).await;
             result.unwrap();
             assert!(read.to_lowercase().contains(&format!("content-length: {}\r\n", body.len())), "{read}");
             assert!(read.ends_with(body) && !read.to_lowercase().contains("transfer-encoding"), "{read}");
         }
+        let (result, _, read) = send(None, false).await;
+        result.unwrap();
+        assert!(!read.to_lowercase().contains("content-length") && read.ends_with("\r\n\r\n"), "{read}");
     }
 }

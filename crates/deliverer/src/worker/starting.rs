@@ -4,18 +4,20 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::time::Instant;
 
-use posthaste_core::ids::MessageId;
+use posthaste_core::ids::{MessageId, QueueId};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{ErrorClass, Verdict};
 use posthaste_core::window::{Row, Start};
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::outcome::Outcome;
+use posthaste_store::outcome::Timings;
 use posthaste_store::payload::{Payload, Read, payloads};
+use posthaste_store::target::settings;
 use tokio::sync::mpsc;
 
 use super::{Event, Running, Step, Worker};
-use crate::dispatch::{NotSent, Permit, TOTAL_TIMEOUT, broken};
+use crate::dispatch::{Attempt, NotSent, Permit};
 
 /// Messages whose payloads are read in one statement.
 const BATCH: usize = 256;
@@ -38,7 +40,7 @@ impl Worker {
         if to_send.is_empty() {
             return Ok(step);
         }
-        let found = match payloads(reader, &to_send, BATCH_BYTES).await {
+        let found = match self.read(reader, &to_send).await {
             Ok(found) => found,
             Err(error) => {
                 self.put_back(&to_send);
@@ -77,6 +79,25 @@ impl Worker {
         Ok(step)
     }
 
+    /// Reads what is to be sent, and what is not known yet of the queues that it belongs to.
+    async fn read(&mut self, reader: &mut Connection, starts: &[Start]) -> Result<Vec<Read>, StoreError> {
+        let found = payloads(reader, starts, BATCH_BYTES).await?;
+        let mut unknown: Vec<QueueId> = Vec::new();
+        for read in &found {
+            if let Read::Send(payload) = read
+                && let Some(revision) = payload.revision
+                && self.targets.get(payload.queue, revision).is_none()
+                && !unknown.contains(&payload.queue)
+            {
+                unknown.push(payload.queue);
+            }
+        }
+        if !unknown.is_empty() {
+            self.targets.learn(settings(reader, &unknown).await?, &self.config.delivery);
+        }
+        Ok(found)
+    }
+
     /// It has just been read and is still to be sent.
     fn take_back(&mut self, row: Row) {
         self.windows.forget(row.id, row.attempt);
@@ -93,14 +114,18 @@ impl Worker {
         let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
         let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
         let clock = feed.clock;
-        let permit = Permit::new(lease, Instant::now() + TOTAL_TIMEOUT);
-        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, permit: permit.clone() });
+        // Missing although there was a revision: the queue was deleted between two reads.
+        let target = payload.revision.and_then(|revision| self.targets.get(payload.queue, revision)).cloned();
         let dispatcher = Rc::clone(&self.dispatcher);
-        let unfinished = Unfinished { broken: Some(broken(&payload, epoch, clock)), finished: self.finished.clone() };
+        let time_limit = dispatcher.time_limit(&payload, target.as_deref());
+        let permit = Permit::new(lease, Instant::now() + time_limit);
+        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, permit: permit.clone() });
+        let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
+        let unfinished = Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone() };
         let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
         actix_rt::spawn(async move {
-            match dispatcher.deliver(payload, epoch, clock, &permit).await {
-                Ok(outcome) => unfinished.finish(outcome),
+            match dispatcher.deliver(&attempt, payload, target.as_deref(), clock, &permit).await {
+                Ok(report) => unfinished.finish(attempt.outcome(report)),
                 Err(NotSent) => {
                     unfinished.never_started();
                     let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
@@ -115,6 +140,7 @@ impl Worker {
         self.running.insert(start.id, Running { attempt: start.attempt, epoch, permit });
         let _ = self.finished.send(Outcome {
             id: start.id,
+            queue: start.queue,
             attempt: start.attempt,
             shard: start.shard,
             epoch,
@@ -126,6 +152,8 @@ impl Worker {
             error: None,
             response_headers: None,
             response_body: None,
+            timings: Timings::default(),
+            pauses_queue: None,
         });
     }
 }
@@ -133,26 +161,27 @@ impl Worker {
 /// Makes sure that a delivery that was started ends in an outcome, also when its task panics: a message without one would
 /// stay in flight for ever.
 struct Unfinished {
-    /// What is reported if nothing else is.
-    broken: Option<Outcome>,
+    /// Whose outcome is reported if no other is.
+    attempt: Option<Attempt>,
     finished: mpsc::UnboundedSender<Outcome>,
 }
 
 impl Unfinished {
     fn finish(mut self, outcome: Outcome) {
-        self.broken = None;
+        self.attempt = None;
         let _ = self.finished.send(outcome);
     }
 
     /// There is nothing to report: no request was made.
     fn never_started(mut self) {
-        self.broken = None;
+        self.attempt = None;
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
-        if let Some(outcome) = self.broken.take() {
+        if let Some(attempt) = self.attempt.take() {
+            let outcome = attempt.broken();
             tracing::error!(message = outcome.id.0, "a delivery broke off");
             let _ = self.finished.send(outcome);
         }
