@@ -85,6 +85,11 @@ impl Outbox {
             columns.retain(|(known, _)| *known != name);
             columns.push((name, value));
         }
+        if columns.iter().any(|(name, _)| name.starts_with("retry_"))
+            && columns.iter().all(|(name, _)| *name != "retry_kind")
+        {
+            columns.push(("retry_kind", "'exponential'"));
+        }
         let (names, values): (Vec<_>, Vec<_>) = columns.into_iter().unzip();
         let (names, values) = (names.join(", "), values.join(", "));
         let sql = format!("INSERT INTO posthaste.queues ({names}) VALUES ({values}) RETURNING id");

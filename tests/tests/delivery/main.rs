@@ -71,7 +71,9 @@ fn verdicts(attempts: &[Attempt]) -> Vec<String> {
 /// What all requests for the same body have in common, in order of the names: neither the message's id nor the date.
 fn lasting_headers(request: &Received) -> Vec<(String, String)> {
     let mut headers = request.headers.clone();
-    headers.retain(|(name, _)| !["webhook-id", "date"].contains(&name.as_str()));
+    const PARTICULAR: [&str; 5] =
+        ["webhook-id", "webhook-timestamp", "posthaste-attempt", "posthaste-scheduled-at", "date"];
+    headers.retain(|(name, _)| !PARTICULAR.contains(&name.as_str()));
     headers.sort();
     headers
 }
