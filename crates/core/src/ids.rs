@@ -33,6 +33,10 @@ id!(
     ApiKeyId(i64)
 );
 id!(
+    /// A secret that a queue's requests are signed with.
+    SecretId(i64)
+);
+id!(
     /// A shard of the pending work, from 0; at any time one deliverer owns it.
     Shard(i32)
 );

@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod backoff;
+pub mod credentials;
 pub mod entity;
 mod excerpt;
 pub mod filter;
@@ -17,6 +18,8 @@ pub mod refusal;
 pub mod retry_after;
 pub mod schedule;
 pub mod scope;
+pub mod seal;
+pub mod signature;
 pub mod target;
 pub mod time;
 pub mod transition;

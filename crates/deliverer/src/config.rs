@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use posthaste_core::address::{Egress, EgressList};
 use posthaste_core::backoff::Backoff;
+use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
@@ -25,6 +26,8 @@ pub struct Config {
     /// Through which every connection to a receiver goes; `None`: directly.
     pub proxy: Option<Proxy>,
     pub delivery: DeliveryDefaults,
+    /// What queues' secrets and credentials are opened with.
+    pub secrets: Option<Keys>,
     /// Worker threads.
     pub workers: usize,
     /// What the deployment believes the number of shards to be.
@@ -72,6 +75,8 @@ pub struct ConfigVariables {
     timeout_ms: Option<String>,
     /// How much of an answer's body is kept, 0 to 65,536. Default 4,096.
     attempt_body_bytes: Option<String>,
+    /// Base64 of 32 random bytes; several separated by commas, the newest first.
+    secrets_key: Option<String>,
     /// 1 to 256. Default: the cores.
     workers: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the deliverer does not start.
@@ -99,6 +104,7 @@ impl Config {
         let connect_timeout = faults.or("CONNECT_TIMEOUT_MS", 5_000, raw.connect_timeout_ms, connect_ms);
         let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
         let kept_body = faults.or("ATTEMPT_BODY_BYTES", 4_096, raw.attempt_body_bytes, parse::integer(0..=65_536));
+        let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = faults.or("WORKERS", cores, raw.workers, parse::integer(1..=256));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
@@ -117,6 +123,7 @@ impl Config {
                     total_timeout: Duration::from_millis(total_timeout),
                     kept_body,
                 },
+                secrets,
                 workers,
                 shards,
                 name: name(),

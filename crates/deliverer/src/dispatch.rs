@@ -13,12 +13,14 @@ mod call;
 mod classify;
 mod client;
 mod connect;
+mod oauth;
 mod permit;
 mod proxy;
 mod request;
 mod target;
 mod wire;
 
+use std::future::Future;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -30,35 +32,44 @@ use posthaste_store::outcome::Timings;
 use posthaste_store::payload::Payload;
 
 use crate::clock::DatabaseClock;
-use crate::config::{Config, DeliveryDefaults};
+use crate::config::Config;
 use answer::Answer;
 pub(crate) use attempt::{Attempt, Report};
 use call::Call;
 use classify::{Failure, classify, not_connected, timed_out};
-use client::{Renewing, public_tls};
+use client::{Renewing, public_tls, system_roots};
 use connect::Ways;
 use permit::Guarded;
 pub(crate) use permit::{NotSent, Permit};
 pub use proxy::Proxy;
 use request::{Identity, headers};
+use target::{Authorization, Workshop};
 pub(crate) use target::{Target, Targets};
 
 /// What a worker thread sends its deliveries with.
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     client: Renewing,
-    defaults: DeliveryDefaults,
+    workshop: Workshop,
 }
 
 impl Dispatcher {
     pub(crate) fn new(config: &Config) -> Dispatcher {
         let ways = Rc::new(Ways { egress: config.egress.clone(), proxy: config.proxy.clone() });
-        Dispatcher { client: Renewing::new(ways, public_tls()), defaults: config.delivery.clone() }
+        let roots = system_roots();
+        let tls = public_tls(&roots);
+        let (defaults, keys) = (config.delivery.clone(), config.secrets.clone());
+        Dispatcher { client: Renewing::new(Rc::clone(&ways), tls), workshop: Workshop { defaults, keys, ways, roots } }
+    }
+
+    /// What targets are made with.
+    pub(crate) fn workshop(&self) -> &Workshop {
+        &self.workshop
     }
 
     /// How long an attempt to deliver `payload` may take.
     pub(crate) fn time_limit(&self, payload: &Payload, target: Option<&Target>) -> Duration {
-        let of_queue = target.map_or(self.defaults.total_timeout, |target| target.total_timeout);
+        let of_queue = target.map_or(self.workshop.defaults.total_timeout, |target| target.total_timeout);
         payload.timeouts.total.unwrap_or(of_queue)
     }
 
@@ -107,7 +118,19 @@ impl Dispatcher {
             Ok(route) => route,
             Err(failure) => return Ok(Sent::failed(failure.clone())),
         };
-        let headers = match headers(route, &payload, identity) {
+        let limits = Limits {
+            connect: payload.timeouts.connect.unwrap_or(target.connect_timeout),
+            total: self.time_limit(&payload, Some(target)),
+        };
+        let client = || route.client.as_ref().unwrap_or(&self.client).get();
+        let token = match &route.authorization {
+            Authorization::Oauth(tokens) => match within(limits.total, tokens.get(client)).await {
+                Ok(token) => Some(token),
+                Err(failure) => return Ok(Sent::failed(failure)),
+            },
+            Authorization::None | Authorization::Header(..) => None,
+        };
+        let headers = match headers(route, &payload, identity, token.as_ref()) {
             Ok(headers) => headers,
             Err(failure) => return Ok(Sent::failed(failure)),
         };
@@ -115,11 +138,7 @@ impl Dispatcher {
         let is_bare = payload.body.is_none() && matches!(route.method.as_str(), "GET" | "HEAD");
         let is_tls = route.uri.scheme_str() == Some("https");
         let body = Bytes::from(payload.body.take().unwrap_or_default());
-        let limits = Limits {
-            connect: payload.timeouts.connect.unwrap_or(target.connect_timeout),
-            total: self.time_limit(&payload, Some(target)),
-        };
-        let mut request = self.client.get().request(route.method.clone(), route.uri.clone()).no_decompress();
+        let mut request = client().request(route.method.clone(), route.uri.clone()).no_decompress();
         *request.headers_mut() = headers;
         let call = Call::new(permit.clone(), began, is_tls, is_bare);
         let sent = Rc::clone(&call).scope(exchange(request, (!is_bare).then_some(body), &call, limits, began)).await;
@@ -127,11 +146,21 @@ impl Dispatcher {
             return Err(NotSent);
         }
         let answer = match sent {
-            Ok(response) => Ok(Answer::read(response, identity.at, self.defaults.kept_body).await),
+            Ok(response) => Ok(Answer::read(response, identity.at, self.workshop.defaults.kept_body).await),
             Err(failure) => Err(failure),
         };
+        if let (Authorization::Oauth(tokens), Some(token), Ok(answer)) = (&route.authorization, &token, &answer)
+            && answer.signals.status == 401
+        {
+            tokens.refused(token);
+        }
         Ok(Sent { answer: answer.and_then(final_answer), timings: call.timings() })
     }
+}
+
+/// Waits for what must be there before the request can be sent.
+async fn within<T>(limit: Duration, wanted: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, wanted).await.unwrap_or_else(|_| Err(timed_out(limit)))
 }
 
 /// What came of sending, and how the time was spent.

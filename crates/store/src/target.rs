@@ -3,6 +3,7 @@
 //! `queues.revision` changes with every change of the queue, its secrets and its credentials, and no two states of any queue share
 //! one. So who knows a revision knows the settings, and who reads them later than the revision reads newer ones at worst.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text};
@@ -14,7 +15,9 @@ use serde_json::{Map, Value};
 
 use crate::error::StoreError;
 use crate::payload::{Timeouts, object, timeouts_of};
+use crate::queue_secret::SealedSecret;
 use crate::statement::statement;
+use crate::{queue_credentials, queue_secret};
 
 /// The settings of a queue.
 #[derive(Debug, Clone)]
@@ -33,6 +36,10 @@ pub struct Settings {
     pub final_statuses: FinalStatuses,
     /// `None`: as the deployment says.
     pub timeouts: Timeouts,
+    /// What its requests are signed with.
+    pub secrets: Vec<SealedSecret>,
+    /// What it shows its receiver; sealed.
+    pub credentials: Option<Vec<u8>>,
 }
 
 type RetrySql = (Nullable<Text>, BigInt, Double, BigInt, Nullable<Array<BigInt>>, Double);
@@ -65,6 +72,13 @@ pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Resul
         (Option<i32>, Option<i32>),
     );
     let rows: Vec<Row> = Targets { ids: queues.iter().map(|id| id.0).collect() }.load(conn).await?;
+    // After the revisions, so that they are of these or of later ones.
+    let mut secrets: HashMap<QueueId, Vec<SealedSecret>> = HashMap::new();
+    for secret in queue_secret::sealed(conn, queues).await? {
+        secrets.entry(secret.queue).or_default().push(secret);
+    }
+    let mut credentials: HashMap<QueueId, Vec<u8>> =
+        queue_credentials::sealed(conn, queues).await?.into_iter().collect();
     Ok(rows
         .into_iter()
         .map(
@@ -82,6 +96,8 @@ pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Resul
                     // What somebody has stored past the API's checks makes nothing final.
                     final_statuses: FinalStatuses::parse(&finals.unwrap_or_default()).unwrap_or_default(),
                     timeouts: timeouts_of(timeouts),
+                    secrets: secrets.remove(&QueueId(id)).unwrap_or_default(),
+                    credentials: credentials.remove(&QueueId(id)),
                 }
             },
         )

@@ -82,8 +82,8 @@ pub(super) struct Certificates {
 }
 
 /// TLS as every public HTTPS endpoint expects it: the system's roots, TLS 1.2 and later, HTTP/2 where it is offered.
-pub(super) fn public_tls() -> Arc<ClientConfig> {
-    match tls(&system_roots(), Certificates::default()) {
+pub(super) fn public_tls(roots: &Arc<RootCertStore>) -> Arc<ClientConfig> {
+    match tls(roots, Certificates::default()) {
         Ok(config) => config,
         Err(error) => unreachable!("nothing of it comes from outside: {error}"),
     }

@@ -93,7 +93,7 @@ impl Worker {
             }
         }
         if !unknown.is_empty() {
-            self.targets.learn(settings(reader, &unknown).await?, &self.config.delivery);
+            self.targets.learn(settings(reader, &unknown).await?, self.dispatcher.workshop());
         }
         Ok(found)
     }
