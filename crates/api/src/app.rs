@@ -3,6 +3,7 @@
 use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
 use posthaste_core::entity::Entity;
+use posthaste_core::seal::Keys;
 use posthaste_store::audit::{Entry, record};
 use serde_json::json;
 
@@ -30,6 +31,8 @@ pub struct App {
     pub max_body_bytes: usize,
     /// The largest request body of a batch, in bytes.
     pub max_batch_bytes: usize,
+    /// What secrets and credentials are sealed with; `None`: there can be none.
+    pub secrets: Option<Keys>,
     /// How ids are written.
     pub ids: IdStyle,
 }

@@ -5,6 +5,7 @@ mod authorization;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
@@ -38,6 +39,8 @@ pub struct Config {
     pub keep_alive: Duration,
     /// Whose pages may use the API.
     pub cors: Origins,
+    /// What secrets and credentials are sealed with.
+    pub secrets: Option<Keys>,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -56,6 +59,7 @@ pub struct ConfigVariables {
     idempotency_ttl_seconds: Option<String>,
     keep_alive_seconds: Option<String>,
     cors_origins: Option<String>,
+    secrets_key: Option<String>,
     shards: Option<String>,
 }
 
@@ -83,6 +87,7 @@ impl Config {
         let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
         let cors = faults.or("CORS_ORIGINS", Origins::Some(Vec::new()), raw.cors_origins, Origins::parse);
+        let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
@@ -112,6 +117,7 @@ impl Config {
                 idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 keep_alive: Duration::from_secs(keep_alive),
                 cors,
+                secrets,
                 shards,
             })
         })
@@ -166,6 +172,7 @@ mod tests {
             ("IDEMPOTENCY_TTL_SECONDS", "59"),
             ("KEEP_ALIVE_SECONDS", "0"),
             ("CORS_ORIGINS", "here"),
+            ("SECRETS_KEY", "hunter2"),
             ("SHARDS", "1025"),
         ];
         let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);

@@ -97,6 +97,12 @@ pub enum ApiError {
         count: usize,
     },
     InUse,
+    /// Nothing can be encrypted.
+    SecretsKeyMissing,
+    /// Why a queue's callback URL may not be called.
+    BlockedAddress(String),
+    /// No deliverer has taken the test.
+    NoDeliverer,
     NotPending,
     InFlight,
     Refused,
@@ -203,6 +209,9 @@ impl ApiError {
             ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
             ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
+            ApiError::SecretsKeyMissing => (Status::CONFLICT, ErrorCode::SecretsKeyMissing),
+            ApiError::BlockedAddress(_) => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BlockedAddress),
+            ApiError::NoDeliverer => (Status::SERVICE_UNAVAILABLE, ErrorCode::NoDeliverer),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
@@ -270,6 +279,11 @@ impl fmt::Display for ApiError {
                 write!(f, "nothing was stored: {failed} of {count} messages cannot be")
             }
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
+            ApiError::SecretsKeyMissing => f.write_str(
+                "secrets and credentials are stored encrypted: set SECRETS_KEY for the API, the deliverers and the schedulers",
+            ),
+            ApiError::BlockedAddress(problem) => write!(f, "body/callbackUrl: {problem}"),
+            ApiError::NoDeliverer => f.write_str("no deliverer has taken the test; nothing was sent"),
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
@@ -310,7 +324,7 @@ impl ResponseError for ApiError {
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
         match self {
-            ApiError::Unavailable | ApiError::Overloaded => {
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer => {
                 response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             ApiError::RateLimited { retry_after } => {

@@ -73,6 +73,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         changes: Changes::new(config.database_url.clone(), stop.clone()),
         schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
+        secrets: config.secrets,
         ids: config.ids,
         max_batch_bytes: config.max_batch_bytes,
     });

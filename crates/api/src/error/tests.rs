@@ -37,6 +37,9 @@ fn every() -> Vec<ApiError> {
         ApiError::BatchTooLarge,
         ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
+        ApiError::SecretsKeyMissing,
+        ApiError::BlockedAddress("not there".to_owned()),
+        ApiError::NoDeliverer,
         ApiError::NotPending,
         ApiError::InFlight,
         ApiError::Refused,
@@ -95,6 +98,9 @@ fn the_table_of_errors_is_stable() {
             (413, "PH_BATCH_TOO_LARGE"),
             (422, "PH_BATCH_REFUSED"),
             (409, "PH_IN_USE"),
+            (409, "PH_SECRETS_KEY_MISSING"),
+            (422, "PH_BLOCKED_ADDRESS"),
+            (503, "PH_NO_DELIVERER"),
             (409, "PH_NOT_PENDING"),
             (409, "PH_IN_FLIGHT"),
             (422, "PH_REFUSED"),
@@ -132,7 +138,7 @@ fn only_what_may_be_tried_again_says_when() {
     for error in every() {
         let says = error.error_response().headers().get(RETRY_AFTER).cloned();
         let expected = match error {
-            ApiError::Unavailable | ApiError::Overloaded => Some(HeaderValue::from_static("1")),
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer => Some(HeaderValue::from_static("1")),
             ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
             _ => None,
         };

@@ -59,7 +59,7 @@ pub fn objects() -> [Object; 2] {
 }
 
 /// An object type whose objects are JSON objects, as REST answers them.
-fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
+pub fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
     fields.iter().fold(Object::new(name), |object, (name, ty)| {
         let name = *name;
         object.field(Field::new(name, TypeRef::named(*ty), move |context| {

@@ -9,6 +9,7 @@ mod crons;
 pub mod messages;
 pub mod queues;
 mod resource;
+pub mod secrets;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

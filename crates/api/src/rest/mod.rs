@@ -14,6 +14,7 @@ mod keys;
 mod nested;
 pub mod parameters;
 mod routes;
+mod secrets;
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
@@ -40,6 +41,7 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     routes.add(Place::at("/messages/batch").post(batch::create));
     routes.add(Place::at("/messages/{id}/cancel").post(actions::cancel));
     routes.add(Place::at("/messages/{id}/attempts").get(actions::attempts));
+    secrets::register(&mut routes);
     keys::register(&mut routes);
     audit::register(&mut routes);
     nested::register(&mut routes);

@@ -12,6 +12,7 @@ pub mod message;
 pub mod output;
 pub mod patch;
 pub mod queue;
+pub mod secret;
 pub mod time;
 pub mod value;
 
