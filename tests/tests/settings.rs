@@ -320,7 +320,7 @@ fn errors() -> Vec<ApiError> {
         ApiError::InUse,
         ApiError::SecretsKeyMissing,
         ApiError::BlockedAddress("not there".to_owned()),
-        ApiError::NoDeliverer,
+        ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,
         ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 1 },

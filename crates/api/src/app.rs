@@ -6,6 +6,7 @@ use posthaste_core::entity::Entity;
 use posthaste_core::seal::Keys;
 use posthaste_store::audit::{Entry, record};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::auth::{Auth, Caller};
 use crate::batcher::Batcher;
@@ -33,6 +34,8 @@ pub struct App {
     pub max_batch_bytes: usize,
     /// What secrets and credentials are sealed with; `None`: there can be none.
     pub secrets: Option<Keys>,
+    /// Places for test deliveries.
+    pub tests: Semaphore,
     /// How ids are written.
     pub ids: IdStyle,
 }

@@ -101,8 +101,10 @@ pub enum ApiError {
     SecretsKeyMissing,
     /// Why a queue's callback URL may not be called.
     BlockedAddress(String),
-    /// No deliverer has taken the test.
-    NoDeliverer,
+    /// No deliverer has taken the test, or the one that did has not reported.
+    NoDeliverer {
+        taken: bool,
+    },
     NotPending,
     InFlight,
     Refused,
@@ -211,7 +213,7 @@ impl ApiError {
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::SecretsKeyMissing => (Status::CONFLICT, ErrorCode::SecretsKeyMissing),
             ApiError::BlockedAddress(_) => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BlockedAddress),
-            ApiError::NoDeliverer => (Status::SERVICE_UNAVAILABLE, ErrorCode::NoDeliverer),
+            ApiError::NoDeliverer { .. } => (Status::SERVICE_UNAVAILABLE, ErrorCode::NoDeliverer),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
@@ -283,7 +285,12 @@ impl fmt::Display for ApiError {
                 "secrets and credentials are stored encrypted: set SECRETS_KEY for the API, the deliverers and the schedulers",
             ),
             ApiError::BlockedAddress(problem) => write!(f, "body/callbackUrl: {problem}"),
-            ApiError::NoDeliverer => f.write_str("no deliverer has taken the test; nothing was sent"),
+            ApiError::NoDeliverer { taken: false } => {
+                f.write_str("no deliverer has taken the test, and nothing was sent: is one running?")
+            }
+            ApiError::NoDeliverer { taken: true } => {
+                f.write_str("the deliverer that took the test has not said what came of it: it may have been sent")
+            }
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
@@ -324,7 +331,7 @@ impl ResponseError for ApiError {
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
         match self {
-            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer => {
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
                 response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             ApiError::RateLimited { retry_after } => {

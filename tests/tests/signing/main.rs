@@ -4,6 +4,7 @@ mod credentials;
 mod oauth;
 mod rotation;
 mod secrets;
+mod testing;
 
 use std::time::Duration;
 

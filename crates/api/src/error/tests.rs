@@ -39,7 +39,7 @@ fn every() -> Vec<ApiError> {
         ApiError::InUse,
         ApiError::SecretsKeyMissing,
         ApiError::BlockedAddress("not there".to_owned()),
-        ApiError::NoDeliverer,
+        ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,
         ApiError::Refused,
@@ -138,7 +138,9 @@ fn only_what_may_be_tried_again_says_when() {
     for error in every() {
         let says = error.error_response().headers().get(RETRY_AFTER).cloned();
         let expected = match error {
-            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer => Some(HeaderValue::from_static("1")),
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
+                Some(HeaderValue::from_static("1"))
+            }
             ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
             _ => None,
         };

@@ -37,7 +37,17 @@ fn queues() -> Vec<Describing> {
         .errors([ApiError::OutcomeUnknown, ApiError::Refused]);
     let changed = |it: Describing| it.answer("The queue.", named("Queue"), &[]);
     let counts = |it: Describing| it.error(ApiError::TooExpensive).answer("The numbers.", named("Stats"), &[]);
+    let test = guarded(Post, "/queues/{id}/test", "queues", "Sends one signed sample to the receiver of a queue")
+        .description(
+            "Now, by a deliverer, once, also if the queue is paused; and answers what came of it. Nothing of the queue changes. The \
+             request has the header `posthaste-test: true`.",
+        )
+        .body_of(&[JSON], named("TestRequest"), Some(json!({"body": {"type": "test"}})), Required::False)
+        .errors(answers::of_bodies())
+        .errors([ApiError::NoDeliverer { taken: false }, ApiError::Overloaded])
+        .answer("The attempt.", named("TestResult"), &[]);
     vec![
+        test,
         changed(pause),
         changed(resume),
         counts(guarded(Get, "/queues/{id}/stats", "queues", "What waits in a queue, and what became of its messages")),

@@ -22,6 +22,7 @@ pub fn all() -> Vec<(&'static str, AnySchema)> {
         ("NewCron", cron()),
         ("Headers", headers()),
         ("PauseRequest", pause()),
+        ("TestRequest", test()),
         ("NewApiKey", api_key()),
         ("NewQueueSecret", queue_secret()),
         ("NewQueueCredentials", queue_credentials()),
@@ -181,6 +182,11 @@ fn api_key() -> AnySchema {
         ("expiresAt", time("From then on it lets nobody in.")),
     ];
     object(properties, &["name", "scopes"]).into()
+}
+
+fn test() -> AnySchema {
+    let binary = nullable(Type::String).content_encoding("base64");
+    object(vec![("body", body()), ("bodyBase64", binary.into()), ("headers", header_field())], &[]).into()
 }
 
 fn queue_secret() -> AnySchema {

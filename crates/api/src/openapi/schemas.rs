@@ -99,6 +99,7 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("BatchRefusal", batch_refusal()),
         ("ApiKey", api_key(false)),
         ("CreatedApiKey", api_key(true)),
+        ("TestResult", test_result()),
         ("QueueSecret", queue_secret(false)),
         ("CreatedQueueSecret", queue_secret(true)),
         ("QueueCredentials", queue_credentials()),
@@ -183,7 +184,16 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
 }
 
 fn attempt() -> AnySchema {
-    whole(vec![
+    whole(attempt_properties()).into()
+}
+
+fn test_result() -> AnySchema {
+    let delivered = of(Type::Boolean).description(Some("Whether the receiver answered 2xx."));
+    whole([("delivered", delivered.into())].into_iter().chain(attempt_properties()).collect()).into()
+}
+
+fn attempt_properties() -> Vec<(&'static str, AnySchema)> {
+    vec![
         ("number", of(Type::Integer).minimum(Some(1)).description(Some("From 1.")).into()),
         ("outcome", of(Type::String).examples([json!("delivered")]).into()),
         ("startedAt", time().into()),
@@ -203,8 +213,7 @@ fn attempt() -> AnySchema {
         ("connectUs", micros("For connecting, in microseconds.")),
         ("tlsUs", micros("For the TLS handshake, in microseconds.")),
         ("firstByteUs", micros("From the start to the end of the answer's head, in microseconds.")),
-    ])
-    .into()
+    ]
 }
 
 fn micros(description: &str) -> AnySchema {

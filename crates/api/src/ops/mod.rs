@@ -10,6 +10,7 @@ pub mod messages;
 pub mod queues;
 mod resource;
 pub mod secrets;
+pub mod testing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -38,6 +38,7 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     routes.add(Place::at("/queues/{id}/stats").get(actions::queue_stats));
     routes.add(Place::at("/queues/{id}/pause").post(actions::pause));
     routes.add(Place::at("/queues/{id}/resume").post(actions::resume));
+    routes.add(Place::at("/queues/{id}/test").post(actions::test));
     routes.add(Place::at("/messages/batch").post(batch::create));
     routes.add(Place::at("/messages/{id}/cancel").post(actions::cancel));
     routes.add(Place::at("/messages/{id}/attempts").get(actions::attempts));

@@ -13,6 +13,7 @@ pub mod output;
 pub mod patch;
 pub mod queue;
 pub mod secret;
+pub mod testing;
 pub mod time;
 pub mod value;
 

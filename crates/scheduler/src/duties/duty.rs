@@ -7,7 +7,7 @@ use std::time::Duration;
 use posthaste_core::seal::Keys;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
-use posthaste_store::{count, partition, retention, tick};
+use posthaste_store::{count, partition, retention, test_delivery, tick};
 
 use super::resealing;
 
@@ -17,6 +17,8 @@ const STEP: u16 = 10_000;
 const TICKS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Subscriptions read what was deleted every second or so; one that was away for longer reads everything anew.
 const DELETIONS_KEPT: Duration = Duration::from_secs(10 * 60);
+/// Whoever asked for one has its answer, or has gone.
+const TESTS_KEPT: Duration = Duration::from_secs(3600);
 const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Every so many times counting begins with the oldest row again, for those that committed after later ones were counted.
 /// Each time, it would read what an old transaction keeps of all that was ever counted.
@@ -32,6 +34,7 @@ pub(super) enum Duty {
     Deletions,
     AuditLog,
     Secrets,
+    TestDeliveries,
 }
 
 /// What duties need beyond the database.
@@ -48,7 +51,7 @@ pub(super) struct Step {
 }
 
 impl Duty {
-    pub const ALL: [Duty; 7] = [
+    pub const ALL: [Duty; 8] = [
         Duty::Partitions,
         Duty::Counts,
         Duty::Ticks,
@@ -56,6 +59,7 @@ impl Duty {
         Duty::Deletions,
         Duty::AuditLog,
         Duty::Secrets,
+        Duty::TestDeliveries,
     ];
 
     /// As a cron with seconds.
@@ -69,6 +73,7 @@ impl Duty {
             Duty::Deletions => "23 * * * * *",
             Duty::AuditLog => "0 47 * * * *",
             Duty::Secrets => "53 * * * * *",
+            Duty::TestDeliveries => "0 7 * * * *",
         }
     }
 
@@ -81,7 +86,8 @@ impl Duty {
             | Duty::IdempotencyKeys
             | Duty::Deletions
             | Duty::AuditLog
-            | Duty::Secrets => true,
+            | Duty::Secrets
+            | Duty::TestDeliveries => true,
         }
     }
 
@@ -95,6 +101,7 @@ impl Duty {
             Duty::Deletions => "deleted old news of deletions",
             Duty::AuditLog => "deleted old entries of the audit log",
             Duty::Secrets => "encrypted secrets with the new key",
+            Duty::TestDeliveries => "deleted old test deliveries",
         }
     }
 
@@ -113,6 +120,7 @@ impl Duty {
             Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
             Duty::Deletions => retention::delete_old_deletions(conn, DELETIONS_KEPT, STEP).await.map(bounded),
             Duty::AuditLog => retention::delete_old_audit(conn, AUDIT_KEPT, STEP).await.map(bounded),
+            Duty::TestDeliveries => test_delivery::forget(conn, TESTS_KEPT, STEP).await.map(bounded),
             Duty::Secrets => {
                 let count = match &means.secrets {
                     Some(keys) => resealing::reseal(conn, keys).await?,
