@@ -1,5 +1,7 @@
 //! The scheduler's settings.
 
+use std::time::Duration;
+
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
@@ -18,6 +20,8 @@ pub struct Config {
     pub health_port: Option<u16>,
     /// What queues' secrets are encrypted with.
     pub secrets: Option<Keys>,
+    /// How long messages that have ended are kept; `None`: for ever.
+    pub retention: Option<Duration>,
     /// How many shards the deployment believes the database to have.
     pub shards: Option<u16>,
 }
@@ -35,6 +39,8 @@ pub struct ConfigVariables {
     port: Option<String>,
     /// Base64 of 32 random bytes; several separated by commas, the newest first.
     secrets_key: Option<String>,
+    /// 0 to 3650; 0 keeps messages for ever. Default 30.
+    retention_days: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the scheduler does not start.
     shards: Option<String>,
 }
@@ -53,6 +59,7 @@ impl Config {
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
         let port = faults.or("PORT", 3043, raw.port, parse::port);
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
+        let days = faults.or("RETENTION_DAYS", 30, raw.retention_days, parse::integer(0..=3650));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         faults.finish(|| {
             let database_url = database?;
@@ -62,6 +69,7 @@ impl Config {
                 host,
                 health_port: Some(port),
                 secrets,
+                retention: (days > 0).then(|| Duration::from_secs(days * 86_400)),
                 shards,
             })
         })

@@ -45,7 +45,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         None => None,
     };
     let timetable = Timetable::start().await.map_err(|error| StartError::Other(error.to_string()))?;
-    let means = Means { secrets: config.secrets };
+    let means = Means { secrets: config.secrets, retention: config.retention };
     let scheduler = Scheduler { database: url, lock_database: config.lock_database_url, health, timetable, means };
     let finished = tokio::spawn(async move {
         let _end = end;

@@ -3,6 +3,8 @@
 //! The scheduler makes them ahead of time; whoever meets an id without a partition all the same makes them and tries
 //! again. Both call the same function in the database, which is idempotent and lets its callers wait for each other.
 
+pub mod retiring;
+
 use diesel::sql_types::Integer;
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 

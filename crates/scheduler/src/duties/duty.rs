@@ -7,6 +7,7 @@ use std::time::Duration;
 use posthaste_core::seal::Keys;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
+use posthaste_store::partition::retiring::{self, Retired};
 use posthaste_store::{count, partition, retention, test_delivery, tick};
 
 use super::resealing;
@@ -35,6 +36,7 @@ pub(super) enum Duty {
     AuditLog,
     Secrets,
     TestDeliveries,
+    Retention,
 }
 
 /// What duties need beyond the database.
@@ -42,6 +44,8 @@ pub(super) enum Duty {
 pub(crate) struct Means {
     /// What queues' secrets are sealed with.
     pub secrets: Option<Keys>,
+    /// How long messages that have ended are kept; `None`: for ever.
+    pub retention: Option<Duration>,
 }
 
 /// What one step did, and whether another is to follow at once.
@@ -51,7 +55,7 @@ pub(super) struct Step {
 }
 
 impl Duty {
-    pub const ALL: [Duty; 8] = [
+    pub const ALL: [Duty; 9] = [
         Duty::Partitions,
         Duty::Counts,
         Duty::Ticks,
@@ -60,6 +64,7 @@ impl Duty {
         Duty::AuditLog,
         Duty::Secrets,
         Duty::TestDeliveries,
+        Duty::Retention,
     ];
 
     /// As a cron with seconds.
@@ -74,6 +79,7 @@ impl Duty {
             Duty::AuditLog => "0 47 * * * *",
             Duty::Secrets => "53 * * * * *",
             Duty::TestDeliveries => "0 7 * * * *",
+            Duty::Retention => "30 */10 * * * *",
         }
     }
 
@@ -87,7 +93,8 @@ impl Duty {
             | Duty::Deletions
             | Duty::AuditLog
             | Duty::Secrets
-            | Duty::TestDeliveries => true,
+            | Duty::TestDeliveries
+            | Duty::Retention => true,
         }
     }
 
@@ -102,6 +109,7 @@ impl Duty {
             Duty::AuditLog => "deleted old entries of the audit log",
             Duty::Secrets => "encrypted secrets with the new key",
             Duty::TestDeliveries => "deleted old test deliveries",
+            Duty::Retention => "dropped partitions of old messages",
         }
     }
 
@@ -120,6 +128,10 @@ impl Duty {
             Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
             Duty::Deletions => retention::delete_old_deletions(conn, DELETIONS_KEPT, STEP).await.map(bounded),
             Duty::AuditLog => retention::delete_old_audit(conn, AUDIT_KEPT, STEP).await.map(bounded),
+            Duty::Retention => match means.retention {
+                Some(age) => retire(conn, age).await,
+                None => Ok(Step { count: 0, more: false }),
+            },
             Duty::TestDeliveries => test_delivery::forget(conn, TESTS_KEPT, STEP).await.map(bounded),
             Duty::Secrets => {
                 let count = match &means.secrets {
@@ -130,6 +142,23 @@ impl Duty {
             }
         }
     }
+}
+
+/// Lets the ids go on in the next partition if the present one has been filled for a tenth of the time, so that nothing is kept for
+/// much longer than that; and retires one partition.
+async fn retire(conn: &mut Connection, age: Duration) -> Result<Step, StoreError> {
+    let (hour, week) = (Duration::from_secs(3600), Duration::from_secs(7 * 24 * 3600));
+    if retiring::roll(conn, (age / 10).clamp(hour, week)).await? {
+        tracing::info!("new messages go to a new partition");
+    }
+    Ok(match retiring::retire(conn, age).await? {
+        Retired::Nothing => Step { count: 0, more: false },
+        Retired::Dropped | Retired::Shrunk => Step { count: 1, more: true },
+        Retired::Kept => {
+            tracing::warn!("old messages are kept: too many of the same age are still to be delivered");
+            Step { count: 0, more: false }
+        }
+    })
 }
 
 fn bounded(count: u64) -> Step {
