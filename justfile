@@ -42,3 +42,7 @@ fmt:
 # Exactly what decides whether a change lands.
 ci:
     .ci/run
+
+# Ten thousand deliveries to receivers with large answers: what they leave behind.
+test-large-answers:
+    POSTHASTE_LARGE_ANSWERS=10000 cargo test -p posthaste-tests --test receivers -- --nocapture thousands_of_large_answers

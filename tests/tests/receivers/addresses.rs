@@ -29,7 +29,43 @@ async fn what_is_not_public_is_not_called_under_any_spelling() {
         "http://172.16.0.1/".to_owned(),
         "http://100.64.0.1/".to_owned(),
     ];
-    for url in urls {
+    // One of every range that is not the public internet.
+    let ranges = [
+        "0.0.0.1",
+        "10.255.255.255",
+        "100.127.255.255",
+        "127.255.255.254",
+        "169.254.0.1",
+        "172.31.255.255",
+        "192.0.0.1",
+        "192.0.2.1",
+        "192.88.99.1",
+        "192.168.255.255",
+        "198.18.0.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "[64:ff9b::a00:1]",
+        "[64:ff9b:1::1]",
+        "[100::1]",
+        "[2001::1]",
+        "[2001:10::1]",
+        "[2001:db8::1]",
+        "[2002:7f00:1::]",
+        "[3fff::1]",
+        "[5f00::1]",
+        "[fc00::1]",
+        "[fd12:3456::1]",
+        "[fe80::1]",
+        "[fec0::1]",
+        "[ff02::1]",
+        "[4000::1]",
+    ];
+    for url in urls.into_iter().chain(ranges.map(|host| format!("http://{host}:{port}/"))) {
         let attempt = scene.try_once(&url).await;
         assert_eq!(attempt.verdict(), "failed blocked_address", "{url}: {attempt:?}");
         assert_eq!(attempt.status, None, "{url}");

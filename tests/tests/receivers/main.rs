@@ -3,6 +3,7 @@
 mod addresses;
 mod answers;
 mod connections;
+mod hostile;
 mod raw;
 mod sharing;
 mod tls;
