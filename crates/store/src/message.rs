@@ -69,6 +69,20 @@ pub struct Message {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub progress: Progress,
+    pub sending: Sending,
+}
+
+/// What is particular about how a message is sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sending {
+    /// `None`: as the queue says.
+    pub connect_timeout_ms: Option<i32>,
+    /// `None`: as the queue says.
+    pub timeout_ms: Option<i32>,
+    /// The trace that it belongs to, as [`trace::parent`](posthaste_core::trace::parent) reads it.
+    pub traceparent: Option<String>,
+    /// Only together with a `traceparent`.
+    pub tracestate: Option<String>,
 }
 
 /// How far a message has come.
@@ -166,6 +180,7 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
+    (Option<i32>, Option<i32>, Option<String>, Option<String>),
 );
 
 type SqlRow = (
@@ -185,6 +200,7 @@ type SqlRow = (
     Nullable<Integer>,
     Nullable<Text>,
     Nullable<Timestamptz>,
+    (Nullable<Integer>, Nullable<Integer>, Nullable<Text>, Nullable<Text>),
 );
 
 impl From<Row> for Message {
@@ -206,6 +222,7 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
+            (connect_timeout_ms, timeout_ms, traceparent, tracestate),
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
@@ -229,6 +246,7 @@ impl From<Row> for Message {
             created_at: from_postgres(created_at),
             updated_at: from_postgres(updated_at),
             progress,
+            sending: Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate },
         }
     }
 }
@@ -252,7 +270,8 @@ pub(crate) fn ending(outcome: &str) -> Option<Ending> {
 macro_rules! columns {
     () => {
         "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
-                m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at "
+                m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at,
+                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate "
     };
 }
 
