@@ -9,6 +9,7 @@ mod entities;
 mod operation;
 mod others;
 mod parameters;
+mod policies;
 mod requests;
 mod schemas;
 

@@ -1,6 +1,7 @@
 //! What answers consist of, and the building blocks of all schemas.
 
 use posthaste_core::entity::{CronField, Entity, Field, Kind, MessageField, QueueField};
+use posthaste_core::final_status::FinalStatuses;
 use posthaste_core::scope::Scope;
 use serde_json::json;
 use utoipa::openapi::schema::{
@@ -91,6 +92,7 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("Queue", row::<QueueField>(ids)),
         ("Message", row::<MessageField>(ids)),
         ("Cron", row::<CronField>(ids)),
+        ("RetryPolicy", super::policies::written()),
         ("Attempt", attempt()),
         ("Stats", stats()),
         ("BatchItem", batch_item(ids)),
@@ -117,6 +119,12 @@ fn id(ids: IdStyle) -> ObjectBuilder {
 /// Without required properties: `fields` leaves some out, and so do rules.
 fn row<F: Field>(ids: IdStyle) -> AnySchema {
     let properties = F::ALL.iter().map(|field| {
+        // The only ones whose type is no scalar and no object of anything.
+        match field.name() {
+            "retryPolicy" => return (field.name(), either(named("RetryPolicy"), of(Type::Null).into())),
+            "finalStatuses" => return (field.name(), final_statuses(of(Type::String))),
+            _ => {}
+        }
         let schema = match field.kind() {
             Kind::Id => id(ids),
             Kind::Integer => of(Type::Integer).format(format(KnownFormat::Int32)),
@@ -125,11 +133,21 @@ fn row<F: Field>(ids: IdStyle) -> AnySchema {
             Kind::Boolean => of(Type::Boolean),
             Kind::Time => time(),
             Kind::Json => of(Type::Object).additional_properties(Some(AdditionalProperties::FreeForm(true))),
+            Kind::AnyJson => anything(),
         };
         let schema = schema.description(Some(meaning(F::ENTITY, field.name())));
         (field.name(), if field.is_nullable() { or_null(schema.into()) } else { schema.into() })
     });
     object(properties.collect(), &[]).into()
+}
+
+/// Statuses after which there is no retry, or null.
+pub fn final_statuses(item: ObjectBuilder) -> AnySchema {
+    array(item)
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .max_items(Some(FinalStatuses::MOST))
+        .description(Some(meaning(Entity::Queue, "finalStatuses")))
+        .into()
 }
 
 fn or_null(schema: AnySchema) -> AnySchema {
@@ -160,6 +178,20 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
         (_, "maxRetries") => "Attempts after the first; 0 is none, null retries until the maximum age.",
         (_, "pausedAt") => "Since when nothing of it is delivered.",
         (_, "pausedReason") => "Why it is paused.",
+        (_, "retryPolicy") => "The waits between attempts; null: as the deployment says (`RETRY_POLICY`).",
+        (_, "maxAgeSeconds") => "So long after it was due a message is not tried again; it expires.",
+        (_, "finalStatuses") => {
+            "Answers after which there is no retry, such as 404 or 4xx; a class does not contain 408, 425, 429 and 503."
+        }
+        (Entity::Queue, "connectTimeoutMs") => {
+            "How long connecting may take, TLS included; null: as the deployment says (`CONNECT_TIMEOUT_MS`)."
+        }
+        (Entity::Queue, "timeoutMs") => "How long an attempt may take; null: as the deployment says (`TIMEOUT_MS`).",
+        (_, "connectTimeoutMs") => "How long connecting may take, TLS included; null: as the queue says.",
+        (_, "timeoutMs") => "How long an attempt may take; null: as the queue says.",
+        (_, "deadLetterExpired") => "Whether messages that expire go to the dead letter queue, too.",
+        (_, "traceparent") => "The trace that it belongs to (W3C Trace Context), carried on to the receiver.",
+        (_, "tracestate") => "What systems of that trace have to say, carried on with it.",
         (_, "queueId") => "The queue that it belongs to.",
         (_, "when") => "The time of the next attempt while it is pending, else the time that was asked for.",
         (Entity::Message, "body") => "Its body, where that is text.",

@@ -12,7 +12,9 @@ pub mod message;
 pub mod output;
 pub mod patch;
 pub mod queue;
+pub mod retry_policy;
 pub mod time;
+pub mod trace;
 pub mod value;
 
 use posthaste_core::time::Timestamp;
