@@ -2,6 +2,7 @@
 
 use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
+use posthaste_core::address::Egress;
 use posthaste_core::entity::Entity;
 use posthaste_store::audit::{Entry, record};
 use serde_json::json;
@@ -32,6 +33,8 @@ pub struct App {
     pub max_batch_bytes: usize,
     /// How ids are written.
     pub ids: IdStyle,
+    /// Where callbacks may go.
+    pub egress: Egress,
 }
 
 impl App {

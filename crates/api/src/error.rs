@@ -13,6 +13,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use posthaste_core::address::Blocked;
 use posthaste_core::entity::Entity;
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ pub enum ApiError {
         field: &'static str,
         problem: String,
     },
+    /// The callback URL leads to where deliverers may not call.
+    BlockedAddress(Blocked),
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
@@ -188,6 +191,7 @@ impl ApiError {
             ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
             ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
             ApiError::InvalidValue { .. } => (Status::BAD_REQUEST, ErrorCode::InvalidValue),
+            ApiError::BlockedAddress(_) => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BlockedAddress),
             ApiError::LimitTooLarge(_) => (Status::BAD_REQUEST, ErrorCode::LimitTooLarge),
             ApiError::LimitNegative(_) => (Status::BAD_REQUEST, ErrorCode::LimitNegative),
             ApiError::OffsetNegative(_) => (Status::BAD_REQUEST, ErrorCode::OffsetNegative),
@@ -244,6 +248,9 @@ impl fmt::Display for ApiError {
                 "the message will not be attempted again, but an attempt that has begun may still deliver it",
             ),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
+            ApiError::BlockedAddress(blocked) => {
+                write!(f, "body/callbackUrl: cannot be called: {blocked}; {}", blocked.remedy())
+            }
             ApiError::LimitTooLarge(limit) => {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
             }

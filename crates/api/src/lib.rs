@@ -74,6 +74,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
         ids: config.ids,
+        egress: config.egress,
         max_batch_bytes: config.max_batch_bytes,
     });
     let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };

@@ -26,6 +26,8 @@ const SETTINGS: [&str; 14] = [
     "ALLOW_ANONYMOUS",
     "EGRESS_ALLOW",
     "EGRESS_DENY",
+    "EGRESS_PORTS",
+    "EGRESS_SCHEMES",
     "WORKERS",
     "SHARDS",
     "LOG",

@@ -50,6 +50,8 @@ codes! {
     ReadOnlyField => "PH_READ_ONLY_FIELD",
     /// A field has the right type, but a value that cannot be: a URL, method, header, time or schedule.
     InvalidValue => "PH_INVALID_VALUE",
+    /// Deliverers would not call the callback URL, by the rules of this deployment.
+    BlockedAddress => "PH_BLOCKED_ADDRESS",
     /// `limit` is greater than 100.
     LimitTooLarge => "PLT_SQL_MAPPER_PARAM_LIMIT_NOT_ALLOWED",
     /// `limit` is negative.

@@ -1,4 +1,5 @@
 use actix_web::body::to_bytes;
+use posthaste_core::address::Blocked;
 use posthaste_store::error::StoreError;
 
 use super::*;
@@ -21,6 +22,7 @@ fn every() -> Vec<ApiError> {
         ApiError::UnknownParameter("x".to_owned()),
         ApiError::ReadOnlyField { field: "id", instead: "leave it out" },
         ApiError::InvalidValue { field: "when", problem: "takes a time".to_owned() },
+        ApiError::BlockedAddress(Blocked::Denied),
         ApiError::LimitTooLarge(101),
         ApiError::LimitNegative(-1),
         ApiError::OffsetNegative(-1),

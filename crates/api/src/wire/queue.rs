@@ -257,12 +257,6 @@ impl QueuePatch {
         })
     }
 
-    /// Where it says that the queue's messages are to go.
-    #[must_use]
-    pub fn callback_url(&self) -> Option<&str> {
-        self.callback_url.as_deref()
-    }
-
     /// The dead letter queue that it names.
     #[must_use]
     pub fn dead_letter_queue(&self) -> Option<QueueId> {
