@@ -81,6 +81,7 @@ fn the_table_of_errors_is_stable() {
             (400, "PH_UNKNOWN_PARAMETER"),
             (400, "PH_READ_ONLY_FIELD"),
             (400, "PH_INVALID_VALUE"),
+            (422, "PH_BLOCKED_ADDRESS"),
             (400, "PLT_SQL_MAPPER_PARAM_LIMIT_NOT_ALLOWED"),
             (400, "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE"),
             (400, "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED"),
