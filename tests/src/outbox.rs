@@ -106,6 +106,15 @@ impl Outbox {
         row.unwrap_or_else(|error| panic!("enqueue: {error:?}")).get(0)
     }
 
+    /// The one text that a query answers.
+    ///
+    /// # Panics
+    /// The database refuses it, or there is none.
+    pub async fn text(&self, sql: &str) -> String {
+        let row = self.client.query_one(sql, &[]).await;
+        row.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+    }
+
     /// The same with other arguments of `posthaste.enqueue`, as SQL: `body => 'x', at => now() + interval '1 h'`.
     ///
     /// # Panics

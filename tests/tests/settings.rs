@@ -325,6 +325,8 @@ fn errors() -> Vec<ApiError> {
         ApiError::BatchTooLarge,
         ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
+        ApiError::SecretsKeyMissing,
+        ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,
         ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 1 },

@@ -4,8 +4,10 @@ use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
 use posthaste_core::address::Egress;
 use posthaste_core::entity::Entity;
+use posthaste_core::seal::Keys;
 use posthaste_store::audit::{Entry, record};
 use serde_json::json;
+use tokio::sync::Semaphore;
 
 use crate::auth::{Auth, Caller};
 use crate::batcher::Batcher;
@@ -31,6 +33,10 @@ pub struct App {
     pub max_body_bytes: usize,
     /// The largest request body of a batch, in bytes.
     pub max_batch_bytes: usize,
+    /// What secrets and credentials are sealed with; `None`: there can be none.
+    pub secrets: Option<Keys>,
+    /// Places for test deliveries.
+    pub tests: Semaphore,
     /// How ids are written.
     pub ids: IdStyle,
     /// Where callbacks may go.

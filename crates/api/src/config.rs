@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use posthaste_core::address::{Egress, EgressError, EgressSettings};
+use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
@@ -41,6 +42,8 @@ pub struct Config {
     pub cors: Origins,
     /// Where callbacks may go, as the deliverers' is.
     pub egress: Egress,
+    /// What secrets and credentials are sealed with.
+    pub secrets: Option<Keys>,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
 }
@@ -63,6 +66,7 @@ pub struct ConfigVariables {
     egress_deny: Option<String>,
     egress_ports: Option<String>,
     egress_schemes: Option<String>,
+    secrets_key: Option<String>,
     shards: Option<String>,
 }
 
@@ -97,6 +101,7 @@ impl Config {
             schemes: raw.egress_schemes.as_deref().unwrap_or_default(),
         };
         let egress = egress(&mut faults, &settings);
+        let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
         if let Some(host) = &host
@@ -127,6 +132,7 @@ impl Config {
                 keep_alive: Duration::from_secs(keep_alive),
                 cors,
                 egress: egress?,
+                secrets,
                 shards,
             })
         })
@@ -193,6 +199,7 @@ mod tests {
             ("EGRESS_DENY", "10.0.0.0/33"),
             ("EGRESS_PORTS", "0"),
             ("EGRESS_SCHEMES", "ftp"),
+            ("SECRETS_KEY", "hunter2"),
             ("SHARDS", "1025"),
         ];
         let all = ["DATABASE_URL"].into_iter().chain(given.map(|(name, _)| name)).chain(["ADMIN_SECRET"]);

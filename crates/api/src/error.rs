@@ -100,6 +100,12 @@ pub enum ApiError {
         count: usize,
     },
     InUse,
+    /// Nothing can be encrypted.
+    SecretsKeyMissing,
+    /// No deliverer has taken the test, or the one that did has not reported.
+    NoDeliverer {
+        taken: bool,
+    },
     NotPending,
     InFlight,
     Refused,
@@ -207,6 +213,8 @@ impl ApiError {
             ApiError::BatchTooLarge => (Status::PAYLOAD_TOO_LARGE, ErrorCode::BatchTooLarge),
             ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
+            ApiError::SecretsKeyMissing => (Status::CONFLICT, ErrorCode::SecretsKeyMissing),
+            ApiError::NoDeliverer { .. } => (Status::SERVICE_UNAVAILABLE, ErrorCode::NoDeliverer),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
@@ -277,6 +285,15 @@ impl fmt::Display for ApiError {
                 write!(f, "nothing was stored: {failed} of {count} messages cannot be")
             }
             ApiError::InUse => f.write_str("the queue has crons or pending messages; ?force=true deletes it with them"),
+            ApiError::SecretsKeyMissing => f.write_str(
+                "secrets and credentials are stored encrypted: set SECRETS_KEY for the API, the deliverers and the schedulers",
+            ),
+            ApiError::NoDeliverer { taken: false } => {
+                f.write_str("no deliverer has taken the test, and nothing was sent: is one running?")
+            }
+            ApiError::NoDeliverer { taken: true } => {
+                f.write_str("the deliverer that took the test has not said what came of it: it may have been sent")
+            }
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
             ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
@@ -317,7 +334,7 @@ impl ResponseError for ApiError {
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
         match self {
-            ApiError::Unavailable | ApiError::Overloaded => {
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
                 response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             ApiError::RateLimited { retry_after } => {

@@ -32,6 +32,7 @@ use posthaste_service::{Running, StartError};
 use posthaste_store::connect::Purpose;
 use posthaste_store::migrations::check_schema;
 use posthaste_store::pool::{Pool, pool};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -73,6 +74,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         changes: Changes::new(config.database_url.clone(), stop.clone()),
         schema: graphql::schema().map_err(|error| StartError::Other(error.to_string()))?,
         max_body_bytes: config.max_body_bytes,
+        secrets: config.secrets,
+        tests: Semaphore::new(ops::testing::MOST),
         ids: config.ids,
         egress: config.egress,
         max_batch_bytes: config.max_batch_bytes,

@@ -10,7 +10,7 @@ use posthaste_core::ids::{MessageId, Shard};
 use posthaste_store::change::notify_changes;
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
-use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues};
+use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues, notify_tests};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,7 @@ struct Hints {
     shards: BTreeSet<Shard>,
     crons: bool,
     queues: bool,
+    tests: bool,
     changes: bool,
     edited: BTreeSet<MessageId>,
 }
@@ -47,6 +48,11 @@ impl Waker {
     /// A queue was paused or resumed.
     pub fn queues(&self) {
         self.hint(|hints| hints.queues = true);
+    }
+
+    /// A test delivery was asked for.
+    pub fn tests(&self) {
+        self.hint(|hints| hints.tests = true);
     }
 
     /// What subscriptions tell of has changed. `edited` are messages that were changed without being moved in time.
@@ -95,6 +101,9 @@ async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
     }
     if hints.queues {
         notify_queues(&mut conn).await?;
+    }
+    if hints.tests {
+        notify_tests(&mut conn).await?;
     }
     if hints.changes {
         let edited: Vec<MessageId> = hints.edited.into_iter().collect();

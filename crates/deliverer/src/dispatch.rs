@@ -30,13 +30,15 @@ use bytes::Bytes;
 use posthaste_core::transition::{ErrorClass, is_expired};
 use posthaste_store::outcome::Timings;
 use posthaste_store::payload::Payload;
+use posthaste_store::target::Settings;
 
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use answer::Answer;
 pub(crate) use attempt::{Attempt, Report};
 use call::Call;
-use classify::{Failure, classify, not_connected, timed_out};
+pub(crate) use classify::Failure;
+use classify::{classify, not_connected, timed_out};
 use client::{Renewing, public_tls, system_roots};
 use connect::Ways;
 use permit::Guarded;
@@ -97,13 +99,43 @@ impl Dispatcher {
             }
             Some(target) => {
                 let id = format!("msg_{}", payload.id);
-                let identity = Identity { id: &id, at: started_at };
+                let identity = Identity { id: &id, at: started_at, is_test: false };
                 self.send(payload, target, &identity, began, permit).await?
             }
             None => nothing(ErrorClass::QueueDeleted, "the queue was deleted"),
         };
         let finished_at = started_at.saturating_add(began.elapsed());
         Ok(Report { answer: sent.answer, started_at, finished_at, timings: sent.timings })
+    }
+
+    /// Sends `payload` once, as `id`, for somebody who waits for the answer.
+    ///
+    /// # Errors
+    /// `permit` was gone before the request was sent.
+    pub(crate) async fn rehearse(
+        &self,
+        payload: Payload,
+        target: Option<&Target>,
+        id: &str,
+        clock: DatabaseClock,
+        permit: &Permit,
+    ) -> Result<Report, NotSent> {
+        let started_at = clock.now();
+        let began = Instant::now();
+        let sent = match target {
+            Some(target) => {
+                let identity = Identity { id, at: started_at, is_test: true };
+                self.send(payload, target, &identity, began, permit).await?
+            }
+            None => Sent::failed(Failure(ErrorClass::QueueDeleted, "the queue was deleted".to_owned())),
+        };
+        let finished_at = started_at.saturating_add(began.elapsed());
+        Ok(Report { answer: sent.answer, started_at, finished_at, timings: sent.timings })
+    }
+
+    /// A target that is not kept.
+    pub(crate) fn target(&self, settings: Settings) -> Target {
+        Target::new(settings, &self.workshop)
     }
 
     async fn send(

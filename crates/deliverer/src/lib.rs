@@ -13,6 +13,7 @@ pub mod config;
 mod dispatch;
 mod outcomes;
 mod ownership;
+mod testing;
 mod worker;
 
 use std::sync::Arc;

@@ -21,16 +21,19 @@ use posthaste_store::error::StoreError;
 use posthaste_store::pool::Pool;
 use posthaste_store::session::LockSession;
 use posthaste_store::shard::{Hold, hold, take_over};
-use posthaste_store::wakeup::{MEMBERS, PENDING, QUEUES, Wakeup, notify_members};
+use posthaste_store::wakeup::{MEMBERS, PENDING, QUEUES, TESTS, Wakeup, notify_members};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::testing;
 use crate::worker::{Event, Handle, Report};
 
 /// How often the members are read and freed shards are tried for.
 const LOOK: Duration = Duration::from_millis(400);
+/// How long a test delivery may stay unseen when its notification is lost.
+const LOOK_FOR_TESTS: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(1);
 /// How long workers may take to say what they are delivering; they answer between two statements.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -47,6 +50,8 @@ pub(crate) struct Ownership {
     owned: BTreeMap<Shard, Epoch>,
     /// The members as they were at the last look.
     members: Vec<i32>,
+    /// The worker that had the last test delivery: they take turns.
+    tested: usize,
 }
 
 /// Why a session was left.
@@ -64,7 +69,8 @@ impl Ownership {
         reports: mpsc::UnboundedReceiver<Report>,
         health: Health,
     ) -> Ownership {
-        Ownership { config, control, shards, workers, reports, health, owned: BTreeMap::new(), members: Vec::new() }
+        let (owned, members) = (BTreeMap::new(), Vec::new());
+        Ownership { config, control, shards, workers, reports, health, owned, members, tested: 0 }
     }
 
     /// Contends for shards until `stop`, then hands everything over and waits for the deliveries under way.
@@ -141,6 +147,7 @@ impl Ownership {
         session.listen(PENDING).await?;
         session.listen(MEMBERS).await?;
         session.listen(QUEUES).await?;
+        session.listen(TESTS).await?;
         session.join_members().await?;
         self.announce().await;
         self.health.ready();
@@ -150,6 +157,8 @@ impl Ownership {
     async fn look_after(&mut self, session: &LockSession, stop: &CancellationToken) -> Left {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tests = interval(LOOK_FOR_TESTS);
+        tests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Left::Stopped,
@@ -159,12 +168,14 @@ impl Ownership {
                     Some(Wakeup::EveryShard) => self.wake(None),
                     Some(Wakeup::Members) => looks.reset_immediately(),
                     Some(Wakeup::Queues) => self.look_for_pauses(),
+                    Some(Wakeup::Tests) => self.look_for_tests().await,
                     Some(Wakeup::Crons) => {}
                     None => return Left::Lost("the notifications ended".to_owned()),
                 },
                 report = self.reports.recv() => match report {
                     Some(Report::ServerChanged) | None => return Left::Lost("another server answers".to_owned()),
                 },
+                _ = tests.tick() => self.look_for_tests().await,
                 _ = looks.tick() => {
                     if let Err(error) = self.look(session).await {
                         // Whatever went wrong with the session itself ends it; the rest is tried again at the next look.
@@ -190,6 +201,19 @@ impl Ownership {
     fn look_for_pauses(&self) {
         for worker in &self.workers {
             let _ = worker.events.send(Event::PausesChanged);
+        }
+    }
+
+    /// Whoever asks for a test waits; but it is not worth more than a line in the log.
+    async fn look_for_tests(&mut self) {
+        match testing::look(&self.control, &self.config.name).await {
+            Ok(tests) => {
+                for test in tests {
+                    self.tested = (self.tested + 1) % self.workers.len();
+                    let _ = self.workers[self.tested].events.send(Event::Test(Box::new(test)));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "test deliveries cannot be looked for now"),
         }
     }
 

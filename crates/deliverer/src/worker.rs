@@ -30,6 +30,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, Permit, Targets};
 use crate::outcomes;
+use crate::testing::{self, Test};
 use feed::Feed;
 
 /// What one thread holds in memory. A window of 2,000 keys lasts a fifth of a second at 10,000 deliveries a second.
@@ -51,6 +52,8 @@ pub(crate) enum Event {
     Lost,
     /// Other queues may be paused than before.
     PausesChanged,
+    /// Send this once, and write down what comes of it.
+    Test(Box<Test>),
     /// Everything was released: finish what is in flight and end.
     Stop,
     /// Outcomes that counted, and those that did not.
@@ -230,6 +233,10 @@ impl Worker {
                 self.reread.clear();
             }
             Event::PausesChanged => self.pauses_at = Instant::now(),
+            Event::Test(test) => {
+                let (dispatcher, config) = (Rc::clone(&self.dispatcher), Arc::clone(&self.config));
+                actix_rt::spawn(async move { testing::run(*test, &dispatcher, &config).await });
+            }
             Event::Stop => self.stopping = true,
             Event::Written { recorded, refused } => {
                 for (id, attempt) in recorded {

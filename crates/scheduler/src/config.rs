@@ -1,5 +1,6 @@
 //! The scheduler's settings.
 
+use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
@@ -15,6 +16,8 @@ pub struct Config {
     pub host: String,
     /// `None`: no health listener (the all-in-one answers for it).
     pub health_port: Option<u16>,
+    /// What queues' secrets are encrypted with.
+    pub secrets: Option<Keys>,
     /// How many shards the deployment believes the database to have.
     pub shards: Option<u16>,
 }
@@ -30,6 +33,8 @@ pub struct ConfigVariables {
     host: Option<String>,
     /// Default 3043.
     port: Option<String>,
+    /// Base64 of 32 random bytes; several separated by commas, the newest first.
+    secrets_key: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the scheduler does not start.
     shards: Option<String>,
 }
@@ -47,6 +52,7 @@ impl Config {
         let lock_database = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
         let port = faults.or("PORT", 3043, raw.port, parse::port);
+        let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         faults.finish(|| {
             let database_url = database?;
@@ -55,6 +61,7 @@ impl Config {
                 database_url,
                 host,
                 health_port: Some(port),
+                secrets,
                 shards,
             })
         })

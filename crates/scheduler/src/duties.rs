@@ -8,6 +8,7 @@
 //! Each duty has its own task and connection, so that one that waits, fails or panics does not hold up the others.
 
 mod duty;
+mod resealing;
 
 use std::sync::Arc;
 
@@ -19,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::duty::Means;
 use self::duty::{Bookmark, Duty};
 
 /// When which duty is due.
@@ -62,10 +64,16 @@ fn ringing(schedule: &str, bell: &Arc<Notify>) -> Result<Job, JobSchedulerError>
 
 /// Does the duties, at once and as they become due, until `quit` is cancelled or the lease ends; a statement under way is finished
 /// first. A duty that fails is logged and tried again when it is due next.
-pub(crate) async fn run(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease, quit: &CancellationToken) {
+pub(crate) async fn run(
+    timetable: &Timetable,
+    url: &DatabaseUrl,
+    means: &Means,
+    lease: &Lease,
+    quit: &CancellationToken,
+) {
     let mut kept = JoinSet::new();
     for (duty, bell) in &timetable.bells {
-        let term = Term { url: url.clone(), lease: lease.clone(), quit: quit.clone() };
+        let term = Term { url: url.clone(), means: means.clone(), lease: lease.clone(), quit: quit.clone() };
         kept.spawn(term.keep(*duty, Arc::clone(bell)));
     }
     while let Some(ended) = kept.join_next().await {
@@ -78,6 +86,7 @@ pub(crate) async fn run(timetable: &Timetable, url: &DatabaseUrl, lease: &Lease,
 /// As long as this process leads.
 struct Term {
     url: DatabaseUrl,
+    means: Means,
     lease: Lease,
     quit: CancellationToken,
 }
@@ -103,7 +112,7 @@ impl Term {
         let (mut conn, mut total) = (conn?, 0);
         bookmark.begin();
         while self.lasts() {
-            let step = duty.step(&mut conn, bookmark).await?;
+            let step = duty.step(&mut conn, bookmark, &self.means).await?;
             total += step.count;
             if !step.more {
                 break;

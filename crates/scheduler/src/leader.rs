@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tokio_util::sync::CancellationToken;
 
-use crate::duties::{self, Timetable};
+use crate::duties::{self, Means, Timetable};
 use crate::firing;
 
 /// How often a standby tries for the lock.
@@ -39,6 +39,7 @@ pub(crate) struct Scheduler {
     pub(crate) lock_database: DatabaseUrl,
     pub(crate) health: Health,
     pub(crate) timetable: Timetable,
+    pub(crate) means: Means,
 }
 
 impl Scheduler {
@@ -109,7 +110,7 @@ impl Scheduler {
             Ok(())
         };
         let duties = async {
-            duties::run(&self.timetable, &self.database, &lease, &quit).await;
+            duties::run(&self.timetable, &self.database, &self.means, &lease, &quit).await;
             Ok(())
         };
         // Asked to stop, each finishes its statement; the first that fails ends the others as they are.

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 
-use crate::duties::Timetable;
+use crate::duties::{Means, Timetable};
 use crate::leader::{APPLICATION, Scheduler};
 
 /// Reaches the database, checks its schema, binds the health listener and begins to stand by for the lead. Cancelling
@@ -45,7 +45,8 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         None => None,
     };
     let timetable = Timetable::start().await.map_err(|error| StartError::Other(error.to_string()))?;
-    let scheduler = Scheduler { database: url, lock_database: config.lock_database_url, health, timetable };
+    let means = Means { secrets: config.secrets };
+    let scheduler = Scheduler { database: url, lock_database: config.lock_database_url, health, timetable, means };
     let finished = tokio::spawn(async move {
         let _end = end;
         scheduler.run(stop).await;

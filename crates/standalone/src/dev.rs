@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::announcement::{Announcement, DatabasePlace};
 use crate::embedded::{Embedded, EmbeddedError, NAME, Restart, Search, Settings, default_folder};
 use crate::migrate;
+use crate::secrets_key;
 
 /// Receivers under development run on the same machine.
 const LOOPBACK: &str = "127.0.0.0/8,::1/128";
@@ -154,6 +155,9 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     };
     if let Some(server) = &server {
         variables.set("DATABASE_URL", &server.url(NAME));
+        let key = secrets_key::read_or_make(server.folder());
+        let key = key.map_err(|error| StartError::Other(format!("the key of the data folder: {error}")))?;
+        variables.default_to("SECRETS_KEY", &key);
     }
     let mut parts = Parts { services: Vec::new(), server };
     match start_services(&variables, &mut parts).await {

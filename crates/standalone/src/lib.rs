@@ -11,3 +11,4 @@ pub mod announcement;
 pub mod dev;
 pub mod embedded;
 pub mod migrate;
+mod secrets_key;

@@ -35,6 +35,7 @@ pub mod session;
 pub mod shard;
 mod statement;
 pub mod target;
+pub mod test_delivery;
 pub mod tick;
 mod tls;
 pub mod wakeup;

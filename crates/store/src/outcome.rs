@@ -56,6 +56,13 @@ pub struct Timings {
     pub first_byte: Option<Duration>,
 }
 
+impl Timings {
+    /// As they are stored: dns, connect, tls, first byte, in microseconds.
+    pub(crate) fn micros(&self) -> [Option<i32>; 4] {
+        [self.dns, self.connect, self.tls, self.first_byte].map(micros)
+    }
+}
+
 /// An outcome that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Recorded {

@@ -75,10 +75,10 @@ pub async fn delete_old_audit(conn: &mut AsyncPgConnection, age: Duration, limit
     counted(OldAudit { age_seconds: seconds(age), limit: i64::from(limit) }.get_result(conn).await?)
 }
 
-fn counted((rows,): (i64,)) -> Result<u64, StoreError> {
+pub(crate) fn counted((rows,): (i64,)) -> Result<u64, StoreError> {
     u64::try_from(rows).map_err(|_| StoreError::unexpected("a negative count"))
 }
 
-fn seconds(age: Duration) -> i64 {
+pub(crate) fn seconds(age: Duration) -> i64 {
     i64::try_from(age.as_secs()).unwrap_or(i64::MAX)
 }

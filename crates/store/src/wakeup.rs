@@ -22,6 +22,9 @@ pub const MEMBERS: &str = "posthaste_members";
 /// A queue was paused or resumed. Payload: empty.
 pub const QUEUES: &str = "posthaste_queues";
 
+/// A test delivery was asked for. Payload: empty.
+pub const TESTS: &str = "posthaste_tests";
+
 /// What clients see has changed: for subscriptions. Payload: empty, or `message:` and the ids of edited messages.
 pub const CHANGES: &str = "posthaste_changes";
 
@@ -38,6 +41,8 @@ pub enum Wakeup {
     Members,
     /// Other queues are paused than before.
     Queues,
+    /// A test delivery was asked for.
+    Tests,
 }
 
 impl Wakeup {
@@ -49,6 +54,7 @@ impl Wakeup {
             CRONS => Some(Wakeup::Crons),
             MEMBERS => Some(Wakeup::Members),
             QUEUES => Some(Wakeup::Queues),
+            TESTS => Some(Wakeup::Tests),
             PENDING => {
                 let shards: Result<Vec<Shard>, _> =
                     payload.split(',').map(|number| number.trim().parse::<u16>().map(|n| Shard(n.into()))).collect();
@@ -92,6 +98,14 @@ pub async fn notify_members(conn: &mut AsyncPgConnection) -> Result<(), StoreErr
 /// Whatever the database says; the caller may ignore it.
 pub async fn notify_queues(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
     notify(conn, QUEUES, "").await
+}
+
+/// Makes the deliverers look at once for test deliveries.
+///
+/// # Errors
+/// Whatever the database says; the caller may ignore it.
+pub async fn notify_tests(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    notify(conn, TESTS, "").await
 }
 
 pub(crate) async fn notify(conn: &mut AsyncPgConnection, channel: &str, payload: &str) -> Result<(), StoreError> {

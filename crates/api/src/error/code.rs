@@ -80,6 +80,10 @@ codes! {
     BatchRefused => "PH_BATCH_REFUSED",
     /// The queue has crons or pending messages.
     InUse => "PH_IN_USE",
+    /// Secrets and credentials cannot be stored without `SECRETS_KEY`.
+    SecretsKeyMissing => "PH_SECRETS_KEY_MISSING",
+    /// No deliverer has taken the test.
+    NoDeliverer => "PH_NO_DELIVERER",
     /// The message has ended and cannot be changed or cancelled any more.
     NotPending => "PH_NOT_PENDING",
     /// The message will not be attempted again, but an attempt may be under way.

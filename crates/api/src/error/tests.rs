@@ -39,6 +39,8 @@ fn every() -> Vec<ApiError> {
         ApiError::BatchTooLarge,
         ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
+        ApiError::SecretsKeyMissing,
+        ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,
         ApiError::Refused,
@@ -98,6 +100,8 @@ fn the_table_of_errors_is_stable() {
             (413, "PH_BATCH_TOO_LARGE"),
             (422, "PH_BATCH_REFUSED"),
             (409, "PH_IN_USE"),
+            (409, "PH_SECRETS_KEY_MISSING"),
+            (503, "PH_NO_DELIVERER"),
             (409, "PH_NOT_PENDING"),
             (409, "PH_IN_FLIGHT"),
             (422, "PH_REFUSED"),
@@ -135,7 +139,9 @@ fn only_what_may_be_tried_again_says_when() {
     for error in every() {
         let says = error.error_response().headers().get(RETRY_AFTER).cloned();
         let expected = match error {
-            ApiError::Unavailable | ApiError::Overloaded => Some(HeaderValue::from_static("1")),
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
+                Some(HeaderValue::from_static("1"))
+            }
             ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
             _ => None,
         };

@@ -6,7 +6,7 @@ use async_graphql::dynamic::Object;
 use posthaste_core::entity::{CronField, Field, MessageField, QueueField};
 
 use super::children::{children, parent};
-use super::extras;
+use super::{extras, secrets};
 use crate::changes::Announced;
 use crate::ops::{Crons, Messages, Queues};
 
@@ -38,6 +38,8 @@ impl Shown for Queues {
             .field(children::<Queues, Queues>("queues", QueueField::DeadLetterQueueId))
             .field(parent::<Queues, Queues>("deadLetterQueue", QueueField::DeadLetterQueueId))
             .field(extras::stats())
+            .field(secrets::of_queue())
+            .field(secrets::credentials_of_queue())
     }
 
     fn behind(name: &str) -> Option<QueueField> {

@@ -10,37 +10,43 @@ use super::node::{Node, readable};
 use super::queries::id_argument;
 use super::{scalars, type_name};
 use crate::error::ApiError;
+use crate::ops::testing::{self, Asked};
 use crate::ops::{Messages, Queues, messages, queues};
 use crate::rest::actions::stats_json;
 use crate::wire::attempt::AttemptView;
+use crate::wire::fields::Fields;
+use crate::wire::testing::TestView;
 
 const ATTEMPT: &str = "Attempt";
+const TEST: &str = "TestResult";
 const STATS: &str = "QueueStats";
 
+/// What an attempt has, and a test as well.
+const ATTEMPT_FIELDS: &[(&str, &str)] = &[
+    ("number", TypeRef::INT),
+    ("outcome", TypeRef::STRING),
+    ("startedAt", scalars::TIME),
+    ("finishedAt", scalars::TIME),
+    ("durationMs", scalars::COUNT),
+    ("status", TypeRef::INT),
+    ("errorClass", TypeRef::STRING),
+    ("error", TypeRef::STRING),
+    ("responseHeaders", scalars::OBJECT),
+    ("responseBody", TypeRef::STRING),
+    ("responseBodyBase64", TypeRef::STRING),
+    ("deliverer", TypeRef::STRING),
+    ("dnsUs", TypeRef::INT),
+    ("connectUs", TypeRef::INT),
+    ("tlsUs", TypeRef::INT),
+    ("firstByteUs", TypeRef::INT),
+];
+
 /// The object types of what is here.
-pub fn objects() -> [Object; 2] {
+pub fn objects() -> [Object; 3] {
+    let delivered: &[(&'static str, &'static str)] = &[("delivered", TypeRef::BOOLEAN)];
     [
-        json_object(
-            ATTEMPT,
-            &[
-                ("number", TypeRef::INT),
-                ("outcome", TypeRef::STRING),
-                ("startedAt", scalars::TIME),
-                ("finishedAt", scalars::TIME),
-                ("durationMs", scalars::COUNT),
-                ("status", TypeRef::INT),
-                ("errorClass", TypeRef::STRING),
-                ("error", TypeRef::STRING),
-                ("responseHeaders", scalars::OBJECT),
-                ("responseBody", TypeRef::STRING),
-                ("responseBodyBase64", TypeRef::STRING),
-                ("deliverer", TypeRef::STRING),
-                ("dnsUs", TypeRef::INT),
-                ("connectUs", TypeRef::INT),
-                ("tlsUs", TypeRef::INT),
-                ("firstByteUs", TypeRef::INT),
-            ],
-        ),
+        json_object(TEST, &[delivered, ATTEMPT_FIELDS].concat()),
+        json_object(ATTEMPT, ATTEMPT_FIELDS),
         json_object(
             STATS,
             &[
@@ -59,7 +65,7 @@ pub fn objects() -> [Object; 2] {
 }
 
 /// An object type whose objects are JSON objects, as REST answers them.
-fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
+pub fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
     fields.iter().fold(Object::new(name), |object, (name, ty)| {
         let name = *name;
         object.field(Field::new(name, TypeRef::named(*ty), move |context| {
@@ -101,7 +107,7 @@ pub fn stats() -> Field {
 
 /// Adds the actions.
 pub fn mutations(mutation: Object) -> Object {
-    mutation.field(cancel()).field(pause()).field(resume())
+    mutation.field(cancel()).field(pause()).field(resume()).field(test())
 }
 
 fn id() -> InputValue {
@@ -143,6 +149,38 @@ fn resume() -> Field {
         })
     })
     .argument(id())
+}
+
+fn test() -> Field {
+    Field::new("testQueue", TypeRef::named(TEST), |context| {
+        answer(context.ctx, async move {
+            let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
+            testing::check(&asking.caller).map_err(refused)?;
+            let text = |name: &str| context.args.get(name).and_then(|text| text.string().ok().map(str::to_owned));
+            let mut given = serde_json::Map::new();
+            for name in ["body", "bodyBase64"] {
+                if let Some(text) = text(name) {
+                    given.insert(name.to_owned(), Json::String(text));
+                }
+            }
+            if let Some(headers) = context.args.get("headers").and_then(|headers| scalars::object(headers.as_value())) {
+                given.insert("headers".to_owned(), headers);
+            }
+            let given = Json::Object(given).to_string();
+            let asked = Asked::read(Some(Fields::parse(&given).map_err(refused)?)).map_err(refused)?;
+            let attempt = testing::test(&asking.app, &asking.caller, id, asked).await.map_err(refused)?;
+            let attempt = attempt.ok_or_else(|| refused(missing::<Queues>(id)))?;
+            let json = serde_json::to_value(TestView::from(&attempt)).map_err(|_| refused(ApiError::Internal))?;
+            Ok(Some(FieldValue::owned_any(json)))
+        })
+    })
+    .argument(id())
+    .argument(InputValue::new("body", TypeRef::named(TypeRef::STRING)))
+    .argument(InputValue::new("bodyBase64", TypeRef::named(TypeRef::STRING)))
+    .argument(InputValue::new("headers", TypeRef::named(scalars::OBJECT)))
+    .description(
+        "Sends one signed sample to the queue's receiver, and answers what came of it. Nothing of the queue changes.",
+    )
 }
 
 fn changed<R: Shown>(

@@ -20,6 +20,7 @@ mod mutations;
 mod node;
 mod queries;
 mod scalars;
+mod secrets;
 mod socket;
 mod subscriptions;
 
@@ -70,7 +71,7 @@ pub fn schema() -> Result<Schema, SchemaError> {
         )*};
     }
     add!(Queues, Messages, Crons);
-    for object in extras::objects() {
+    for object in extras::objects().into_iter().chain(secrets::objects()) {
         builder = builder.register(object);
     }
     for scalar in scalars::all() {
@@ -79,7 +80,7 @@ pub fn schema() -> Result<Schema, SchemaError> {
     builder
         .register(arguments::direction())
         .register(query)
-        .register(extras::mutations(mutation))
+        .register(secrets::mutations(extras::mutations(mutation)))
         .register(subscription)
         .finish()
 }
@@ -111,6 +112,8 @@ mod tests {
             "deleteMessages(where: MessageWhereArguments): [Message]",
             "force: Boolean\n\t): [Queue]",
             "deadLetterQueue: Queue",
+            "createQueueSecret(id: ID!, type: String, gracePeriodSeconds: Int): QueueSecret",
+            "setQueueCredentials(id: ID!, credentials: JSONObject!): QueueCredentials",
             "or: [QueueWhereArgumentsOr]",
             "direction: OrderByDirection!",
             "cronSaved: Cron",
@@ -119,7 +122,7 @@ mod tests {
         ] {
             assert!(sdl.contains(line), "{line}\n{sdl}");
         }
-        // Of references only the rows that they name are shown.
-        assert_eq!(sdl.matches("\tqueueId: ID\n").count(), 2, "{sdl}");
+        // Of references only the rows that they name are shown; the others are of what has no rows of its own.
+        assert_eq!(sdl.matches("\tqueueId: ID\n").count(), 4, "{sdl}");
     }
 }

@@ -39,8 +39,16 @@ fn by_id<R: Shown>(name: &str) -> Field {
 /// # Errors
 /// It is none.
 pub fn id_argument(arguments: &async_graphql::dynamic::ObjectAccessor<'_>) -> Result<i64, ApiError> {
-    let id = arguments.get("id").and_then(|id| whole(id.as_value()));
-    id.ok_or_else(|| ApiError::Validation("id must be integer".to_owned()))
+    named_id(arguments, "id")
+}
+
+/// Another id.
+///
+/// # Errors
+/// It is none.
+pub fn named_id(arguments: &async_graphql::dynamic::ObjectAccessor<'_>, name: &str) -> Result<i64, ApiError> {
+    let id = arguments.get(name).and_then(|id| whole(id.as_value()));
+    id.ok_or_else(|| ApiError::Validation(format!("{name} must be integer")))
 }
 
 fn list<R: Shown>(name: &str) -> Field {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use utoipa::openapi::Required;
-use utoipa::openapi::path::HttpMethod::{Delete, Get, Post};
+use utoipa::openapi::path::HttpMethod::{Delete, Get, Post, Put};
 use utoipa::openapi::schema::Type;
 
 use super::answers::{self, JSON};
@@ -13,8 +13,14 @@ use crate::error::ApiError;
 use posthaste_core::entity::Entity;
 
 pub fn all() -> Vec<Described> {
-    let all =
-        queues().into_iter().chain(messages()).chain(keys()).chain([audit_log()]).chain(graphql()).chain(health());
+    let all = queues()
+        .into_iter()
+        .chain(secrets())
+        .chain(messages())
+        .chain(keys())
+        .chain([audit_log()])
+        .chain(graphql())
+        .chain(health());
     all.map(Describing::done).collect()
 }
 
@@ -31,12 +37,68 @@ fn queues() -> Vec<Describing> {
         .errors([ApiError::OutcomeUnknown, ApiError::Refused]);
     let changed = |it: Describing| it.answer("The queue.", named("Queue"), &[]);
     let counts = |it: Describing| it.error(ApiError::TooExpensive).answer("The numbers.", named("Stats"), &[]);
+    let test = guarded(Post, "/queues/{id}/test", "queues", "Sends one signed sample to the receiver of a queue")
+        .description(
+            "Now, by a deliverer, once, also if the queue is paused; and answers what came of it. Nothing of the queue changes. The \
+             request has the header `posthaste-test: true`.",
+        )
+        .body_of(&[JSON], named("TestRequest"), Some(json!({"body": {"type": "test"}})), Required::False)
+        .errors(answers::of_bodies())
+        .errors([ApiError::NoDeliverer { taken: false }, ApiError::Overloaded])
+        .answer("The attempt.", named("TestResult"), &[]);
     vec![
+        test,
         changed(pause),
         changed(resume),
         counts(guarded(Get, "/queues/{id}/stats", "queues", "What waits in a queue, and what became of its messages")),
         counts(guarded(Get, "/stats", "queues", "What waits in all queues, and what became of their messages")),
     ]
+}
+
+fn secrets() -> Vec<Describing> {
+    let unknown = [ApiError::OutcomeUnknown, ApiError::Refused];
+    let create = guarded(
+        Post,
+        "/queues/{id}/secrets",
+        "queues",
+        "Makes a secret that the queue's requests are signed with",
+    )
+    .description(
+        "By Standard Webhooks, in the header `webhook-signature`. Earlier secrets of the same type end after the grace \
+             period; until then requests are signed with all of them.",
+    )
+    .body_of(&[JSON], named("NewQueueSecret"), Some(json!({"type": "v1"})), Required::False)
+    .errors(answers::of_bodies())
+    .errors([ApiError::SecretsKeyMissing, ApiError::value_limit("a queue may have at most 10 secrets".to_owned())])
+    .answer("The secret, which is shown this once.", named("CreatedQueueSecret"), &["location", "cache-control"]);
+    let list = guarded(Get, "/queues/{id}/secrets", "queues", "Lists what is known of a queue's secrets").answer(
+        "The secrets, those that are no longer good as well.",
+        list_of("QueueSecret"),
+        &[],
+    );
+    let revoke = guarded(Delete, "/queues/{id}/secrets/{secretId}", "queues", "Revokes a secret of a queue")
+        .description("From the next delivery on nothing is signed with it. Revoking twice is revoking once.")
+        .parameter(parameters::path("secretId"))
+        .errors(unknown.clone())
+        .answer("The revoked secret.", named("QueueSecret"), &[]);
+    let credentials = "/queues/{id}/credentials";
+    let example = json!({"authorization": {"type": "bearer", "token": "…"}});
+    let set = guarded(Put, credentials, "queues", "Sets what a queue shows its receiver to be let in")
+        .description("In the place of what it has. It is stored encrypted, and never answered.")
+        .body("NewQueueCredentials", example)
+        .error(ApiError::SecretsKeyMissing)
+        .answer("What may be shown of them.", named("QueueCredentials"), &[]);
+    let describe = guarded(Get, credentials, "queues", "Shows what may be shown of a queue's credentials").answer(
+        "It.",
+        named("QueueCredentials"),
+        &[],
+    );
+    let delete = guarded(Delete, credentials, "queues", "Takes a queue's credentials away").errors(unknown).answer(
+        "What they were.",
+        named("QueueCredentials"),
+        &[],
+    );
+    vec![create, list, revoke, set, describe, delete]
 }
 
 fn messages() -> Vec<Describing> {

@@ -12,7 +12,12 @@ use crate::rest::parameters::{DEFAULT_LIMIT, LARGEST_LIMIT};
 
 /// `{id}`
 pub fn id() -> Parameter {
-    let parameter = ParameterBuilder::new().name("id").parameter_in(ParameterIn::Path).required(Required::True);
+    path("id")
+}
+
+/// Another id in a path.
+pub fn path(name: &str) -> Parameter {
+    let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Path).required(Required::True);
     parameter.schema(Some(integer().minimum(Some(0)))).example(Some(json!(1))).build()
 }
 

@@ -3,6 +3,7 @@
 use posthaste_core::entity::{CronField, Entity, Field, MessageField, QueueField};
 use posthaste_core::queue::{MAX_RETRIES, Method, QueueName};
 use posthaste_core::scope::Scope;
+use posthaste_core::signature::Scheme;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
 
@@ -21,7 +22,10 @@ pub fn all() -> Vec<(&'static str, AnySchema)> {
         ("NewCron", cron()),
         ("Headers", headers()),
         ("PauseRequest", pause()),
+        ("TestRequest", test()),
         ("NewApiKey", api_key()),
+        ("NewQueueSecret", queue_secret()),
+        ("NewQueueCredentials", queue_credentials()),
         ("Batch", array(super::schemas::named("NewMessage")).min_items(Some(1)).max_items(Some(LARGEST_BATCH)).into()),
         ("GraphqlRequest", graphql()),
     ]
@@ -184,6 +188,62 @@ fn api_key() -> AnySchema {
         ("expiresAt", time("From then on it lets nobody in.")),
     ];
     object(properties, &["name", "scopes"]).into()
+}
+
+fn test() -> AnySchema {
+    let binary = nullable(Type::String).content_encoding("base64");
+    object(vec![("body", body()), ("bodyBase64", binary.into()), ("headers", header_field())], &[]).into()
+}
+
+fn queue_secret() -> AnySchema {
+    let types = Scheme::ALL.map(|scheme| Some(scheme.name())).into_iter().chain([None]);
+    let grace = "For how long earlier secrets of the same type are still signed with; null: as long as they were.";
+    let grace = nullable(Type::Integer)
+        .minimum(Some(0))
+        .maximum(Some(2_592_000))
+        .default(Some(json!(86_400)))
+        .description(Some(grace));
+    let kind = nullable(Type::String)
+        .enum_values(Some(types))
+        .default(Some(json!("v1")))
+        .description(Some("`v1`: HMAC-SHA256; `v1a`: ed25519 (Standard Webhooks)."));
+    object(vec![("type", kind.into()), ("gracePeriodSeconds", grace.into())], &[]).into()
+}
+
+fn queue_credentials() -> AnySchema {
+    let text = || -> AnySchema { of(Type::String).min_length(Some(1)).into() };
+    let kind = |name: &'static str| ("type", words([name]).into());
+    let bearer = object(vec![kind("bearer"), ("token", text())], &["type", "token"]);
+    let basic =
+        object(vec![kind("basic"), ("username", text()), ("password", text())], &["type", "username", "password"]);
+    let header = object(vec![kind("header"), ("name", text()), ("value", text())], &["type", "name", "value"]);
+    let optional = || -> AnySchema { nullable(Type::String).into() };
+    let oauth2 = object(
+        vec![
+            kind("oauth2"),
+            ("tokenUrl", text()),
+            ("clientId", text()),
+            ("clientSecret", text()),
+            ("scope", optional()),
+            ("audience", optional()),
+            ("clientAuthentication", words(["basic", "body"]).default(Some(json!("basic"))).into()),
+        ],
+        &["type", "tokenUrl", "clientId", "clientSecret"],
+    );
+    let authorization = OneOfBuilder::new().item(bearer).item(basic).item(header).item(oauth2);
+    let authorization = authorization.description(Some("What is sent with every request, over what headers say."));
+    let certificate = object(vec![("certificate", text()), ("privateKey", text())], &["certificate", "privateKey"]);
+    let certificate = certificate.description(Some("What is shown in the TLS handshake; PEM."));
+    let authorities = of(Type::String).description(Some("PEM: instead of the system's certificate authorities."));
+    object(
+        vec![
+            ("authorization", authorization.into()),
+            ("clientCertificate", certificate.into()),
+            ("caCertificates", authorities.into()),
+        ],
+        &[],
+    )
+    .into()
 }
 
 fn graphql() -> AnySchema {

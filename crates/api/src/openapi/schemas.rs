@@ -3,6 +3,7 @@
 use posthaste_core::entity::{CronField, Entity, Field, Kind, MessageField, QueueField};
 use posthaste_core::final_status::FinalStatuses;
 use posthaste_core::scope::Scope;
+use posthaste_core::signature::Scheme;
 use serde_json::json;
 use utoipa::openapi::schema::{
     AdditionalProperties, AllOfBuilder, AnyOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat,
@@ -100,6 +101,10 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("BatchRefusal", batch_refusal()),
         ("ApiKey", api_key(false)),
         ("CreatedApiKey", api_key(true)),
+        ("TestResult", test_result()),
+        ("QueueSecret", queue_secret(false)),
+        ("CreatedQueueSecret", queue_secret(true)),
+        ("QueueCredentials", queue_credentials()),
         ("AuditEntry", audit_entry()),
         ("Health", whole(vec![("status", words(["ok"]).into())]).into()),
         ("Unavailable", unavailable()),
@@ -211,7 +216,16 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
 }
 
 fn attempt() -> AnySchema {
-    whole(vec![
+    whole(attempt_properties()).into()
+}
+
+fn test_result() -> AnySchema {
+    let delivered = of(Type::Boolean).description(Some("Whether the receiver answered 2xx."));
+    whole([("delivered", delivered.into())].into_iter().chain(attempt_properties()).collect()).into()
+}
+
+fn attempt_properties() -> Vec<(&'static str, AnySchema)> {
+    vec![
         ("number", of(Type::Integer).minimum(Some(1)).description(Some("From 1.")).into()),
         ("outcome", of(Type::String).examples([json!("delivered")]).into()),
         ("startedAt", time().into()),
@@ -231,8 +245,7 @@ fn attempt() -> AnySchema {
         ("connectUs", micros("For connecting, in microseconds.")),
         ("tlsUs", micros("For the TLS handshake, in microseconds.")),
         ("firstByteUs", micros("From the start to the end of the answer's head, in microseconds.")),
-    ])
-    .into()
+    ]
 }
 
 fn micros(description: &str) -> AnySchema {
@@ -309,6 +322,40 @@ fn api_key(is_new: bool) -> AnySchema {
 fn keys_queues(id: ObjectBuilder) -> AnySchema {
     let kind = SchemaType::from_iter([Type::Array, Type::Null]);
     array(id).schema_type(kind).description(Some("null: all queues.")).into()
+}
+
+fn queue_secret(is_new: bool) -> AnySchema {
+    let id = || of(Type::String).pattern(Some("^[0-9]+$"));
+    let public = "What a receiver verifies `v1a` with: `whpk_…`.";
+    let mut properties = vec![
+        ("id", id().into()),
+        ("queueId", id().into()),
+        ("type", words(Scheme::ALL.map(Scheme::name)).into()),
+        ("publicKey", nullable(Type::String).description(Some(public)).into()),
+        ("createdAt", time().into()),
+        ("expiresAt", nullable_time().description(Some("From then on nothing is signed with it.")).into()),
+        ("revokedAt", nullable_time().into()),
+    ];
+    if is_new {
+        let secret = of(Type::String).description(Some("`whsec_…` or `whsk_…`. Shown this once."));
+        properties.insert(3, ("secret", secret.into()));
+    }
+    whole(properties).into()
+}
+
+fn queue_credentials() -> AnySchema {
+    let part = |meaning: &str| -> AnySchema { of(Type::Object).description(Some(meaning)).into() };
+    object(
+        vec![
+            ("queueId", of(Type::String).pattern(Some("^[0-9]+$")).into()),
+            ("authorization", part("Its type and what of it is no secret.")),
+            ("clientCertificate", part("The SHA-256 of the certificate.")),
+            ("caCertificates", part("The SHA-256 of each.")),
+            ("updatedAt", time().into()),
+        ],
+        &["queueId", "updatedAt"],
+    )
+    .into()
 }
 
 fn audit_entry() -> AnySchema {

@@ -9,6 +9,8 @@ mod crons;
 pub mod messages;
 pub mod queues;
 mod resource;
+pub mod secrets;
+pub mod testing;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

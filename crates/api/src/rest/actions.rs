@@ -12,10 +12,12 @@ use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
 use crate::json;
 use crate::ops::queues::Stats;
+use crate::ops::testing::{self, Asked};
 use crate::ops::{Messages, Queues, messages, queues};
 use crate::wire::Date;
 use crate::wire::attempt::AttemptView;
 use crate::wire::fields::Fields;
+use crate::wire::testing::TestView;
 use crate::wire::value::reason;
 
 /// `POST /messages/{id}/cancel`
@@ -64,6 +66,22 @@ pub async fn resume(app: Data<App>, caller: Caller, request: HttpRequest) -> Res
     let id = path_id(&request)?;
     Parameters::of(&request)?.finish()?;
     set_paused(&app, &caller, &request, id, None).await
+}
+
+/// `POST /queues/{id}/test`, with nothing or `{"body": …, "headers": {…}}`
+pub async fn test(
+    app: Data<App>,
+    caller: Caller,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, ApiError> {
+    testing::check(&caller)?;
+    let id = path_id(&request)?;
+    Parameters::of(&request)?.finish()?;
+    let body = json::optional_text(&request, payload, app.max_body_bytes).await?;
+    let asked = Asked::read(body.as_deref().map(Fields::parse).transpose()?)?;
+    let attempt = testing::test(&app, &caller, id, asked).await?.ok_or_else(|| ApiError::not_found(&request))?;
+    json::ok(&TestView::from(&attempt))
 }
 
 async fn set_paused(

@@ -14,6 +14,7 @@ mod keys;
 mod nested;
 pub mod parameters;
 mod routes;
+mod secrets;
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
@@ -37,9 +38,11 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     routes.add(Place::at("/queues/{id}/stats").get(actions::queue_stats));
     routes.add(Place::at("/queues/{id}/pause").post(actions::pause));
     routes.add(Place::at("/queues/{id}/resume").post(actions::resume));
+    routes.add(Place::at("/queues/{id}/test").post(actions::test));
     routes.add(Place::at("/messages/batch").post(batch::create));
     routes.add(Place::at("/messages/{id}/cancel").post(actions::cancel));
     routes.add(Place::at("/messages/{id}/attempts").get(actions::attempts));
+    secrets::register(&mut routes);
     keys::register(&mut routes);
     audit::register(&mut routes);
     nested::register(&mut routes);

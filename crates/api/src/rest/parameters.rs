@@ -196,15 +196,23 @@ impl Parameters {
 /// # Errors
 /// It is no whole number; or it is one that no id can be, so there is nothing there.
 pub fn path_id(request: &HttpRequest) -> Result<i64, ApiError> {
-    let id = request.match_info().get("id").unwrap_or_default();
-    parse_id(id).map_err(|error| error.unwrap_or_else(|| ApiError::not_found(request)))
+    path_number(request, "id")
+}
+
+/// Another id in a request's path.
+///
+/// # Errors
+/// As [`path_id`].
+pub fn path_number(request: &HttpRequest, name: &str) -> Result<i64, ApiError> {
+    let id = request.match_info().get(name).unwrap_or_default();
+    parse_id(name, id).map_err(|error| error.unwrap_or_else(|| ApiError::not_found(request)))
 }
 
 /// An error, or `None` for a whole number that no id can be.
-fn parse_id(text: &str) -> Result<i64, Option<ApiError>> {
+fn parse_id(name: &str, text: &str) -> Result<i64, Option<ApiError>> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Some(ApiError::Validation("params/id must be integer".to_owned())));
+        return Err(Some(ApiError::Validation(format!("params/{name} must be integer"))));
     }
     text.parse().map_err(|_| None)
 }
@@ -286,11 +294,11 @@ mod tests {
 
     #[test]
     fn ids_are_whole_numbers() {
-        assert_eq!(parse_id("9223372036854775807"), Ok(i64::MAX));
-        assert_eq!(parse_id("-1"), Ok(-1));
-        assert_eq!(parse_id("9223372036854775808"), Err(None));
+        assert_eq!(parse_id("id", "9223372036854775807"), Ok(i64::MAX));
+        assert_eq!(parse_id("id", "-1"), Ok(-1));
+        assert_eq!(parse_id("id", "9223372036854775808"), Err(None));
         for text in ["abc", "1.5", "", "-", "+1", "1x", "٣"] {
-            assert!(matches!(parse_id(text), Err(Some(_))), "{text}");
+            assert!(matches!(parse_id("id", text), Err(Some(_))), "{text}");
         }
     }
 }

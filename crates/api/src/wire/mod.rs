@@ -13,6 +13,8 @@ pub mod output;
 pub mod patch;
 pub mod queue;
 pub mod retry_policy;
+pub mod secret;
+pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod value;

@@ -7,6 +7,7 @@
 //! | `webhook-signature` | where the queue has secrets: a signature with each that is good (see core's `signature`) |
 //! | `posthaste-attempt` | this attempt's number, from 1 |
 //! | `posthaste-scheduled-at` | when the message was to be delivered first (RFC 3339) |
+//! | `posthaste-test` | `true` where somebody only wants to see what the receiver answers |
 //! | `posthaste-queue` | the queue's name, what is not ASCII percent-encoded |
 //! | `traceparent`, `tracestate` | the trace of the request that stored the message (W3C Trace Context) |
 //! | `user-agent` | us, unless the queue or the message says otherwise |
@@ -26,6 +27,7 @@ const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const ATTEMPT: HeaderName = HeaderName::from_static("posthaste-attempt");
 const SCHEDULED_AT: HeaderName = HeaderName::from_static("posthaste-scheduled-at");
+const TEST: HeaderName = HeaderName::from_static("posthaste-test");
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
@@ -36,6 +38,8 @@ pub(super) struct Identity<'a> {
     pub(super) id: &'a str,
     /// When it is sent.
     pub(super) at: Timestamp,
+    /// Nobody stored it as a message.
+    pub(super) is_test: bool,
 }
 
 /// The headers of a request. `token` is what an OAuth2 server gave.
@@ -63,6 +67,9 @@ pub(super) fn headers(
     headers.insert(ATTEMPT, HeaderValue::from(i64::from(payload.attempt) + 1));
     if let Ok(at) = HeaderValue::from_str(&payload.scheduled_at.to_string()) {
         headers.insert(SCHEDULED_AT, at);
+    }
+    if identity.is_test {
+        headers.insert(TEST, HeaderValue::from_static("true"));
     }
     match (&route.authorization, token) {
         (Authorization::Header(name, value), _) => drop(headers.insert(name.clone(), value.clone())),

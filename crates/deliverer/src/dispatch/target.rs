@@ -71,7 +71,7 @@ pub(super) enum Authorization {
 }
 
 impl Target {
-    fn new(settings: Settings, workshop: &Workshop) -> Target {
+    pub(super) fn new(settings: Settings, workshop: &Workshop) -> Target {
         let defaults = &workshop.defaults;
         Target {
             revision: settings.revision,

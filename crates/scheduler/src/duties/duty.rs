@@ -1,12 +1,15 @@
 //! Which duties there are, when each is due besides on taking the lead, and what one step of it is.
 //!
-//! Every step is one statement of a bounded size, and right to do twice.
+//! Every step is one statement of a bounded size, or several, and right to do twice.
 
 use std::time::Duration;
 
+use posthaste_core::seal::Keys;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
-use posthaste_store::{count, partition, retention, tick};
+use posthaste_store::{count, partition, retention, test_delivery, tick};
+
+use super::resealing;
 
 /// Rows per statement.
 const STEP: u16 = 10_000;
@@ -14,6 +17,8 @@ const STEP: u16 = 10_000;
 const TICKS_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Subscriptions read what was deleted every second or so; one that was away for longer reads everything anew.
 const DELETIONS_KEPT: Duration = Duration::from_secs(10 * 60);
+/// Whoever asked for one has its answer, or has gone.
+const TESTS_KEPT: Duration = Duration::from_secs(3600);
 const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Every so many times counting begins with the oldest row again, for those that committed after later ones were counted.
 /// Each time, it would read what an old transaction keeps of all that was ever counted.
@@ -28,6 +33,15 @@ pub(super) enum Duty {
     IdempotencyKeys,
     Deletions,
     AuditLog,
+    Secrets,
+    TestDeliveries,
+}
+
+/// What duties need beyond the database.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Means {
+    /// What queues' secrets are sealed with.
+    pub secrets: Option<Keys>,
 }
 
 /// What one step did, and whether another is to follow at once.
@@ -37,8 +51,16 @@ pub(super) struct Step {
 }
 
 impl Duty {
-    pub const ALL: [Duty; 6] =
-        [Duty::Partitions, Duty::Counts, Duty::Ticks, Duty::IdempotencyKeys, Duty::Deletions, Duty::AuditLog];
+    pub const ALL: [Duty; 8] = [
+        Duty::Partitions,
+        Duty::Counts,
+        Duty::Ticks,
+        Duty::IdempotencyKeys,
+        Duty::Deletions,
+        Duty::AuditLog,
+        Duty::Secrets,
+        Duty::TestDeliveries,
+    ];
 
     /// As a cron with seconds.
     pub fn schedule(self) -> &'static str {
@@ -50,6 +72,8 @@ impl Duty {
             Duty::IdempotencyKeys => "41 * * * * *",
             Duty::Deletions => "23 * * * * *",
             Duty::AuditLog => "0 47 * * * *",
+            Duty::Secrets => "53 * * * * *",
+            Duty::TestDeliveries => "0 7 * * * *",
         }
     }
 
@@ -57,7 +81,13 @@ impl Duty {
     pub fn is_news(self) -> bool {
         match self {
             Duty::Counts => false,
-            Duty::Partitions | Duty::Ticks | Duty::IdempotencyKeys | Duty::Deletions | Duty::AuditLog => true,
+            Duty::Partitions
+            | Duty::Ticks
+            | Duty::IdempotencyKeys
+            | Duty::Deletions
+            | Duty::AuditLog
+            | Duty::Secrets
+            | Duty::TestDeliveries => true,
         }
     }
 
@@ -70,10 +100,12 @@ impl Duty {
             Duty::IdempotencyKeys => "deleted expired idempotency keys",
             Duty::Deletions => "deleted old news of deletions",
             Duty::AuditLog => "deleted old entries of the audit log",
+            Duty::Secrets => "encrypted secrets with the new key",
+            Duty::TestDeliveries => "deleted old test deliveries",
         }
     }
 
-    pub async fn step(self, conn: &mut Connection, bookmark: &mut Bookmark) -> Result<Step, StoreError> {
+    pub async fn step(self, conn: &mut Connection, bookmark: &mut Bookmark, means: &Means) -> Result<Step, StoreError> {
         match self {
             Duty::Partitions => {
                 let made = partition::ensure_partitions(conn).await?;
@@ -88,6 +120,14 @@ impl Duty {
             Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
             Duty::Deletions => retention::delete_old_deletions(conn, DELETIONS_KEPT, STEP).await.map(bounded),
             Duty::AuditLog => retention::delete_old_audit(conn, AUDIT_KEPT, STEP).await.map(bounded),
+            Duty::TestDeliveries => test_delivery::forget(conn, TESTS_KEPT, STEP).await.map(bounded),
+            Duty::Secrets => {
+                let count = match &means.secrets {
+                    Some(keys) => resealing::reseal(conn, keys).await?,
+                    None => 0,
+                };
+                Ok(Step { count, more: false })
+            }
         }
     }
 }

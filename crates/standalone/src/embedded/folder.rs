@@ -4,6 +4,7 @@
 //! posthaste.lock   held while a posthaste runs on the folder; holds its process id
 //! cluster/         the databases (PGDATA)
 //! password         of the database user `posthaste`
+//! secrets.key      what secrets and credentials are encrypted with, unless SECRETS_KEY says so
 //! port             the TCP port of the last run, taken again if it is free
 //! postgres.log     what the server says in this run; postgres.log.1: in the run before
 //! run/             the socket, for this user only

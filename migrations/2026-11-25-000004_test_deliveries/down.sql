@@ -1,0 +1,2 @@
+UPDATE posthaste.schema_info SET version = 4;
+DROP TABLE posthaste.test_deliveries;
