@@ -8,6 +8,7 @@ mod changing;
 mod insertion;
 mod keyed;
 mod listing;
+mod sending;
 mod together;
 
 use diesel::OptionalExtension;
@@ -27,6 +28,7 @@ pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::insert_keyed;
 pub use listing::{count, find, of_crons, of_queues};
+pub use sending::Sending;
 pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
@@ -70,19 +72,6 @@ pub struct Message {
     pub updated_at: Timestamp,
     pub progress: Progress,
     pub sending: Sending,
-}
-
-/// What is particular about how a message is sent.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Sending {
-    /// `None`: as the queue says.
-    pub connect_timeout_ms: Option<i32>,
-    /// `None`: as the queue says.
-    pub timeout_ms: Option<i32>,
-    /// The trace that it belongs to, as [`trace::parent`](posthaste_core::trace::parent) reads it.
-    pub traceparent: Option<String>,
-    /// Only together with a `traceparent`.
-    pub tracestate: Option<String>,
 }
 
 /// How far a message has come.

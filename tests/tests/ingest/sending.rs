@@ -9,7 +9,7 @@ const REQUESTS: &str = "00-0af7651916cd43dd8448eb211c80319d-b7ad6b7169203332-00"
 const TRACED: [(&str, &str); 2] = [("traceparent", REQUESTS), ("tracestate", "a=b")];
 
 /// What a message has of this kind.
-async fn of(setup: &Setup, id: i64) -> [Value; 4] {
+async fn of(setup: &Setup, id: impl std::fmt::Display) -> [Value; 4] {
     let message = setup.api.get(&format!("/messages/{id}")).await.json;
     ["connectTimeoutMs", "timeoutMs", "traceparent", "tracestate"].map(|field| message[field].clone())
 }
@@ -47,11 +47,11 @@ async fn timeouts_are_stored_and_changed() {
     let setup = Setup::new().await;
     let message = json!({"queueId": 1, "connectTimeoutMs": 5, "timeoutMs": 7, "traceparent": OWN, "tracestate": "c=d"});
     let id = setup.api.create_message(&message).await;
-    assert_eq!(of(&setup, id).await, [json!(5), json!(7), json!(OWN), json!("c=d")]);
+    assert_eq!(of(&setup, &id).await, [json!(5), json!(7), json!(OWN), json!("c=d")]);
     let path = format!("/messages/{id}");
     let changed = setup.api.put(&path, &json!({"queueId": 1, "timeoutMs": null, "connectTimeoutMs": 6})).await;
     assert_eq!((changed.status, &changed.json["timeoutMs"]), (200, &Value::Null), "{}", changed.text);
-    assert_eq!(of(&setup, id).await, [json!(6), json!(null), json!(OWN), json!("c=d")]);
+    assert_eq!(of(&setup, &id).await, [json!(6), json!(null), json!(OWN), json!("c=d")]);
     let alone = setup.api.put(&path, &json!({"queueId": 1, "traceparent": null})).await;
     assert_eq!((alone.status, &alone.json["code"]), (400, &json!("PH_INVALID_VALUE")), "{}", alone.text);
     let found =
@@ -75,7 +75,7 @@ async fn a_message_belongs_to_the_trace_of_its_request_unless_it_says_another() 
     assert_eq!(of(&setup, api.post_with("/messages/", &broken, &plain).await.created()).await, none);
 
     let batch = api.post_with("/messages/batch", &TRACED, &json!([plain, traced])).await;
-    let id = |index: usize| batch.json["results"][index]["id"].as_str().unwrap().parse::<i64>().unwrap();
+    let id = |index: usize| batch.json["results"][index]["id"].as_str().unwrap().to_owned();
     assert_eq!((of(&setup, id(0)).await, of(&setup, id(1)).await), (request.clone(), own.clone()));
 
     let query = "mutation($input: MessageInput!, $inputs: [MessageInput]!) {

@@ -6,6 +6,7 @@
 
 mod answers;
 mod entities;
+mod meanings;
 mod operation;
 mod others;
 mod parameters;

@@ -7,7 +7,8 @@ use posthaste_core::signature::Scheme;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
 
-use super::schemas::{AnySchema, anything, array, integer, meaning, nullable, object, of, words};
+use super::meanings::meaning;
+use super::schemas::{AnySchema, anything, array, integer, nullable, object, of, words};
 use crate::batcher::LARGEST_BATCH;
 
 /// What may come back as it was answered.

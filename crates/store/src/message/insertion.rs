@@ -9,6 +9,7 @@ use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
+use super::sending::Sendings;
 use super::{Body, Sending, body};
 use crate::error::StoreError;
 use crate::reading::{from_postgres, to_postgres};
@@ -121,45 +122,6 @@ pub(super) struct Columns {
     /// Empty in a batch without keys, as are the fingerprints.
     pub keys: Vec<String>,
     pub fingerprints: Vec<Vec<u8>>,
-}
-
-/// What is particular about sending the messages of a batch; all `None` mostly.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Sendings {
-    pub connect_timeouts: Vec<Option<i32>>,
-    pub timeouts: Vec<Option<i32>>,
-    pub parents: Vec<Option<String>>,
-    pub states: Vec<Option<String>>,
-}
-
-impl Sendings {
-    fn push(&mut self, sending: Sending) {
-        self.connect_timeouts.push(sending.connect_timeout_ms);
-        self.timeouts.push(sending.timeout_ms);
-        self.parents.push(sending.traceparent);
-        self.states.push(sending.tracestate);
-    }
-
-    fn split_off(&mut self, at: usize) -> Sendings {
-        Sendings {
-            connect_timeouts: self.connect_timeouts.split_off(at),
-            timeouts: self.timeouts.split_off(at),
-            parents: self.parents.split_off(at),
-            states: self.states.split_off(at),
-        }
-    }
-
-    fn into_each(self) -> impl Iterator<Item = Sending> {
-        let timeouts = self.connect_timeouts.into_iter().zip(self.timeouts);
-        timeouts.zip(self.parents.into_iter().zip(self.states)).map(
-            |((connect_timeout_ms, timeout_ms), (traceparent, tracestate))| Sending {
-                connect_timeout_ms,
-                timeout_ms,
-                traceparent,
-                tracestate,
-            },
-        )
-    }
 }
 
 impl Batch {

@@ -12,7 +12,8 @@ use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, T
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
-use super::insertion::{Batch, Columns, Sendings, Verdict, accepted, place};
+use super::insertion::{Batch, Columns, Verdict, accepted, place};
+use super::sending::Sendings;
 use crate::error::StoreError;
 use crate::statement::statement;
 
