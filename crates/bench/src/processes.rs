@@ -17,7 +17,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Settings of the caller's environment that would change what is measured: they are taken away, and set as needed.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "DATABASE_URL",
     "LOCK_DATABASE_URL",
     "HOST",
