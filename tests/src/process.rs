@@ -67,9 +67,9 @@ impl Launch {
         Self { program: program.to_owned(), arguments: Vec::new(), environment: Vec::new(), port: None }
     }
 
-    /// `posthaste-api` on a database.
+    /// `posthaste-api` on a database; queues may call receivers on this machine.
     pub fn api(database: &Database) -> Self {
-        Self::new("posthaste-api").on(database)
+        Self::new("posthaste-api").on(database).env("EGRESS_ALLOW", "127.0.0.0/8")
     }
 
     /// `posthaste-scheduler` on a database.

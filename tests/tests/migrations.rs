@@ -135,3 +135,49 @@ async fn the_number_of_shards_is_fixed_by_the_first_migration() {
         with_shards(service, "16").start().await;
     }
 }
+
+/// The migrations up to the one that gives `posthaste.enqueue` more arguments, and that one.
+const BEFORE: [&str; 2] = [
+    include_str!("../../migrations/2026-11-23-000001_first/up.sql"),
+    include_str!("../../migrations/2026-11-25-000001_contract/up.sql"),
+];
+const DELIVERY: [&str; 2] = [
+    include_str!("../../migrations/2026-11-25-000002_delivery/up.sql"),
+    include_str!("../../migrations/2026-11-25-000002_delivery/down.sql"),
+];
+
+#[actix_rt::test]
+async fn who_may_enqueue_is_the_same_before_and_after() {
+    /// For each of the two functions, who may call it.
+    const GRANTS: &str =
+        "SELECT string_agg(proargtypes[0]::regtype || ': ' || array_to_string(proacl, ' '), '; ' ORDER BY 1)
+                          FROM pg_proc WHERE pronamespace = 'posthaste'::regnamespace AND proname = 'enqueue'";
+    let database = Database::empty().await;
+    let sql = database.connect().await;
+    let run = async |text: &str| sql.batch_execute(text).await.unwrap_or_else(|error| panic!("{error:?}"));
+    let grants = async || sql.query_one(GRANTS, &[]).await.unwrap().get::<_, Option<String>>(0);
+    run("CREATE SCHEMA IF NOT EXISTS posthaste; SET search_path = posthaste").await;
+    for migration in BEFORE {
+        run(migration).await;
+    }
+    let [up, down] = DELIVERY;
+    let untouched = grants().await;
+    run(up).await;
+    assert_eq!(grants().await, untouched, "nobody has changed them");
+    run(down).await;
+    assert_eq!(grants().await, untouched);
+
+    let role = "pg_monitor";
+    run(&format!(
+        "REVOKE EXECUTE ON FUNCTION posthaste.enqueue(bigint, text, jsonb, timestamptz, text, bytea) FROM PUBLIC;
+         GRANT EXECUTE ON FUNCTION posthaste.enqueue(bigint, text, jsonb, timestamptz, text, bytea) TO {role} WITH GRANT OPTION;
+         GRANT EXECUTE ON FUNCTION posthaste.enqueue(text, text, jsonb, timestamptz, text, bytea) TO {role}"
+    ))
+    .await;
+    let before = grants().await;
+    assert!(before.as_ref().is_some_and(|grants| grants.contains(role)), "{before:?}");
+    run(up).await;
+    assert_eq!(grants().await, before);
+    run(down).await;
+    assert_eq!(grants().await, before);
+}

@@ -131,6 +131,28 @@ async fn what_cannot_be_sent_is_refused_with_a_clear_error() {
         ("1, headers => '{\"x\": \"1\\r\\ny: 2\"}'", invalid.clone(), "headers must map header names to strings"),
         ("1, body => 'x', body_binary => 'x'", invalid.clone(), "give body or body_binary, not both"),
         ("1, at => 'infinity'", invalid.clone(), "at must be a finite time"),
+        ("1, headers => '{\"Webhook-Id\": \"1\"}'", invalid.clone(), "headers must not have names that only Posthaste"),
+        (
+            "1, headers => '{\"posthaste-attempt\": 1}'",
+            invalid.clone(),
+            "headers must not have names that only Posthaste",
+        ),
+        ("1, headers => '{\"Content-Length\": 1}'", invalid.clone(), "headers must not have names"),
+        (
+            "1, expires_at => 'infinity'",
+            invalid.clone(),
+            "expires_at must be a finite time, later than at and than now",
+        ),
+        ("1, expires_at => now() - interval '1 s'", invalid.clone(), "later than at and than now"),
+        ("1, expires_at => now() + interval '1 h', at => now() + interval '2 h'", invalid.clone(), "later than at"),
+        ("1, timeout_ms => 0", invalid.clone(), "timeout_ms must be from 1 to 900000"),
+        ("'orders', timeout_ms => 900001", invalid.clone(), "timeout_ms must be from 1 to 900000"),
+        ("1, traceparent => 'x'", invalid.clone(), "traceparent must be one of W3C Trace Context"),
+        (
+            "'orders', traceparent => '00-00000000000000000000000000000000-b7ad6b7169203331-01'",
+            invalid.clone(),
+            "traceparent",
+        ),
     ] {
         let error = setup.sql.batch_execute(&format!("SELECT posthaste.enqueue({arguments})")).await.unwrap_err();
         let error = error.as_db_error().unwrap_or_else(|| panic!("{arguments}: {error}"));
@@ -139,6 +161,24 @@ async fn what_cannot_be_sent_is_refused_with_a_clear_error() {
         assert!(message.starts_with("posthaste: ") && message.contains(says), "{arguments}: {message}");
     }
     assert_eq!(stored(&setup.database).await, (0, 0));
+}
+
+#[actix_rt::test]
+async fn lifetimes_timeouts_and_traces_are_stored() {
+    const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let setup = Setup::new().await;
+    for queue in ["1", "'orders'"] {
+        let sql = format!(
+            "WITH new AS (SELECT posthaste.enqueue({queue}, at => now() + interval '1 h', expires_at => now() + interval '2 h',
+                                                   timeout_ms => 7, traceparent => '{TRACE}') AS id)
+             SELECT id FROM new"
+        );
+        let id: i64 = setup.sql.query_one(&sql, &[]).await.unwrap().get(0);
+        let sql = "SELECT expires_at - scheduled_at = interval '1 h', timeout_ms, traceparent, tracestate IS NULL
+                     FROM posthaste.messages WHERE id = $1";
+        let row = setup.sql.query_one(sql, &[&id]).await.unwrap();
+        assert_eq!((row.get(0), row.get(1), row.get(2), row.get(3)), (true, 7, TRACE, true));
+    }
 }
 
 #[actix_rt::test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::ResponseError;
 use posthaste_api::error::{ApiError, ErrorCode, Limited};
+use posthaste_core::address::Blocked;
 use posthaste_service::environment::names;
 use posthaste_tests::client::Api;
 use posthaste_tests::database::Database;
@@ -71,7 +72,7 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         ("LOG", "posthaste_api=loud", "takes off, error"),
         ("LOG_FORMAT", "xml", "takes json or pretty"),
     ];
-    let of_some: [(&[&str], &str, &str, &str); 25] = [
+    let of_some: [(&[&str], &str, &str, &str); 29] = [
         (&[SCHEDULER, DELIVERER], "LOCK_DATABASE_URL", "db:5432/app", url),
         (&[API], "ALLOW_ANONYMOUS", "maybe", "takes true or false"),
         (&[API], "POOL_SIZE", "0", "takes a whole number from 1"),
@@ -92,11 +93,15 @@ async fn a_setting_that_cannot_be_used_is_named_with_what_it_takes() {
         (&[API], "CORS_ORIGINS", "https://app.example.com,*", "or * alone"),
         (&[DELIVERER], "WORKERS", "0", "takes a whole number from 1 to 256"),
         (&[DELIVERER], "WORKERS", "-1", "takes a whole number from 1 to 256"),
-        (&[DELIVERER], "EGRESS_ALLOW", "banana", "banana"),
-        (&[DELIVERER], "EGRESS_ALLOW", "10.0.0.0/8,10.0.0.0/99", "10.0.0.0/99"),
-        (&[DELIVERER], "EGRESS_DENY", "example.com", "example.com"),
-        (&[DELIVERER], "EGRESS_DENY", "::1/x", "::1/x"),
-        (&[DELIVERER], "EGRESS_ALLOW", "127.0.0.1:80", "127.0.0.1:80"),
+        (&[API, DELIVERER], "EGRESS_ALLOW", "banana", "banana"),
+        (&[API, DELIVERER], "EGRESS_ALLOW", "10.0.0.0/8,10.0.0.0/99", "10.0.0.0/99"),
+        (&[API, DELIVERER], "EGRESS_DENY", "example.com", "example.com"),
+        (&[API, DELIVERER], "EGRESS_DENY", "::1/x", "::1/x"),
+        (&[API, DELIVERER], "EGRESS_ALLOW", "127.0.0.1:80", "127.0.0.1:80"),
+        (&[API, DELIVERER], "EGRESS_PORTS", "80,65536", "\"65536\" is neither a port"),
+        (&[API, DELIVERER], "EGRESS_SCHEMES", "ftp", "\"ftp\" is neither http nor https"),
+        (&[DELIVERER], "RETRY_POLICY", "slow", "takes fast, standard, exponential:"),
+        (&[DELIVERER], "RETRY_POLICY", "fixed:8d", "a wait must be from 1 ms to 7 days"),
     ];
     let for_all = of_all.iter().map(|&(variable, value, says)| (&SERVICES[..], variable, value, says));
     for (programs, variable, value, says) in for_all.chain(of_some) {
@@ -119,6 +124,7 @@ async fn all_faults_are_told_at_once() {
             API,
             faults(&[
                 ("POOL_SIZE", "takes"),
+                ("EGRESS_ALLOW", "banana"),
                 ("SHARDS", "takes"),
                 ("ADMIN_SECRET", "is required to listen on 0.0.0.0"),
             ]),
@@ -303,6 +309,7 @@ fn errors() -> Vec<ApiError> {
         ApiError::UnknownParameter(text()),
         ApiError::ReadOnlyField { field: "id", instead: "leave it out" },
         ApiError::InvalidValue { field: "when", problem: text() },
+        ApiError::BlockedAddress(Blocked::Denied),
         ApiError::LimitTooLarge(101),
         ApiError::LimitNegative(-1),
         ApiError::OffsetNegative(-1),
@@ -319,7 +326,6 @@ fn errors() -> Vec<ApiError> {
         ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
         ApiError::SecretsKeyMissing,
-        ApiError::BlockedAddress("not there".to_owned()),
         ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,

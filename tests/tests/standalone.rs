@@ -238,6 +238,8 @@ async fn every_fault_of_the_configuration_is_named_with_status_2() {
         ("WORKERS", "none"),
         ("EGRESS_ALLOW", "everything"),
         ("EGRESS_DENY", "10.0.0.0/99"),
+        ("EGRESS_PORTS", "0"),
+        ("EGRESS_SCHEMES", "ftp"),
         ("LOG", "loud"),
         ("LOG_FORMAT", "xml"),
         ("POOL_SIZE", "0"),

@@ -2,6 +2,7 @@
 
 use async_graphql::dynamic::Schema;
 use futures_util::FutureExt;
+use posthaste_core::address::Egress;
 use posthaste_core::entity::Entity;
 use posthaste_core::seal::Keys;
 use posthaste_store::audit::{Entry, record};
@@ -38,6 +39,8 @@ pub struct App {
     pub tests: Semaphore,
     /// How ids are written.
     pub ids: IdStyle,
+    /// Where callbacks may go.
+    pub egress: Egress,
 }
 
 impl App {

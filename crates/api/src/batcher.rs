@@ -145,7 +145,7 @@ fn answer(message: NewMessage, verdict: Verdict) -> Result<Stored, ApiError> {
         Verdict::Replayed(accepted) => Ok(Stored { message, accepted, replayed: true }),
         Verdict::Conflict => Err(ApiError::IdempotencyConflict),
         Verdict::UnknownQueue => Err(ApiError::UnknownQueue { field: "queueId", id: message.queue_id.0 }),
-        Verdict::Expired => Err(expires_too_soon()),
+        Verdict::Expired => Err(expires_too_soon(&message)),
         Verdict::Refused => Err(ApiError::Refused),
     }
 }

@@ -5,6 +5,7 @@ mod authorization;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use posthaste_core::address::{Egress, EgressError, EgressSettings};
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
@@ -39,6 +40,8 @@ pub struct Config {
     pub keep_alive: Duration,
     /// Whose pages may use the API.
     pub cors: Origins,
+    /// Where callbacks may go, as the deliverers' is.
+    pub egress: Egress,
     /// What secrets and credentials are sealed with.
     pub secrets: Option<Keys>,
     /// What the deployment believes the number of shards to be.
@@ -59,6 +62,10 @@ pub struct ConfigVariables {
     idempotency_ttl_seconds: Option<String>,
     keep_alive_seconds: Option<String>,
     cors_origins: Option<String>,
+    egress_allow: Option<String>,
+    egress_deny: Option<String>,
+    egress_ports: Option<String>,
+    egress_schemes: Option<String>,
     secrets_key: Option<String>,
     shards: Option<String>,
 }
@@ -87,6 +94,13 @@ impl Config {
         let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
         let cors = faults.or("CORS_ORIGINS", Origins::Some(Vec::new()), raw.cors_origins, Origins::parse);
+        let settings = EgressSettings {
+            allow: raw.egress_allow.as_deref().unwrap_or_default(),
+            deny: raw.egress_deny.as_deref().unwrap_or_default(),
+            ports: raw.egress_ports.as_deref().unwrap_or_default(),
+            schemes: raw.egress_schemes.as_deref().unwrap_or_default(),
+        };
+        let egress = egress(&mut faults, &settings);
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         let authorization = AuthorizationConfig::read(variables, &mut faults)?;
@@ -117,11 +131,20 @@ impl Config {
                 idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 keep_alive: Duration::from_secs(keep_alive),
                 cors,
+                egress: egress?,
                 secrets,
                 shards,
             })
         })
     }
+}
+
+/// The same four variables as the deliverers': what they would block is refused beforehand, where it can be known.
+fn egress(faults: &mut Faults, settings: &EgressSettings<'_>) -> Option<Egress> {
+    let tell = |errors: Vec<EgressError>| {
+        errors.iter().for_each(|error| faults.add(error.setting.variable(), error.to_string()));
+    };
+    Egress::parse(settings).map_err(tell).ok()
 }
 
 fn id_style(value: &str) -> Result<IdStyle, &'static str> {
@@ -172,6 +195,10 @@ mod tests {
             ("IDEMPOTENCY_TTL_SECONDS", "59"),
             ("KEEP_ALIVE_SECONDS", "0"),
             ("CORS_ORIGINS", "here"),
+            ("EGRESS_ALLOW", "everything"),
+            ("EGRESS_DENY", "10.0.0.0/33"),
+            ("EGRESS_PORTS", "0"),
+            ("EGRESS_SCHEMES", "ftp"),
             ("SECRETS_KEY", "hunter2"),
             ("SHARDS", "1025"),
         ];

@@ -13,6 +13,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use posthaste_core::address::Blocked;
 use posthaste_core::entity::Entity;
 use serde::Serialize;
 
@@ -52,6 +53,8 @@ pub enum ApiError {
         field: &'static str,
         problem: String,
     },
+    /// The callback URL leads to where deliverers may not call.
+    BlockedAddress(Blocked),
     LimitTooLarge(i64),
     LimitNegative(i64),
     OffsetNegative(i64),
@@ -99,8 +102,6 @@ pub enum ApiError {
     InUse,
     /// Nothing can be encrypted.
     SecretsKeyMissing,
-    /// Why a queue's callback URL may not be called.
-    BlockedAddress(String),
     /// No deliverer has taken the test, or the one that did has not reported.
     NoDeliverer {
         taken: bool,
@@ -196,6 +197,7 @@ impl ApiError {
             ApiError::InFlight => (Status::CONFLICT, ErrorCode::InFlight),
             ApiError::ReadOnlyField { .. } => (Status::BAD_REQUEST, ErrorCode::ReadOnlyField),
             ApiError::InvalidValue { .. } => (Status::BAD_REQUEST, ErrorCode::InvalidValue),
+            ApiError::BlockedAddress(_) => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BlockedAddress),
             ApiError::LimitTooLarge(_) => (Status::BAD_REQUEST, ErrorCode::LimitTooLarge),
             ApiError::LimitNegative(_) => (Status::BAD_REQUEST, ErrorCode::LimitNegative),
             ApiError::OffsetNegative(_) => (Status::BAD_REQUEST, ErrorCode::OffsetNegative),
@@ -212,7 +214,6 @@ impl ApiError {
             ApiError::BatchRefused { .. } => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BatchRefused),
             ApiError::InUse => (Status::CONFLICT, ErrorCode::InUse),
             ApiError::SecretsKeyMissing => (Status::CONFLICT, ErrorCode::SecretsKeyMissing),
-            ApiError::BlockedAddress(_) => (Status::UNPROCESSABLE_ENTITY, ErrorCode::BlockedAddress),
             ApiError::NoDeliverer { .. } => (Status::SERVICE_UNAVAILABLE, ErrorCode::NoDeliverer),
             ApiError::Refused => (Status::UNPROCESSABLE_ENTITY, ErrorCode::Refused),
             ApiError::Overloaded => (Status::SERVICE_UNAVAILABLE, ErrorCode::Overloaded),
@@ -255,6 +256,9 @@ impl fmt::Display for ApiError {
                 "the message will not be attempted again, but an attempt that has begun may still deliver it",
             ),
             ApiError::InvalidValue { field, problem } => write!(f, "body/{field}: {problem}"),
+            ApiError::BlockedAddress(blocked) => {
+                write!(f, "body/callbackUrl: cannot be called: {blocked}; {}", blocked.remedy())
+            }
             ApiError::LimitTooLarge(limit) => {
                 write!(f, "Param limit={limit} not allowed. Max accepted value {}.", LARGEST_LIMIT)
             }
@@ -284,7 +288,6 @@ impl fmt::Display for ApiError {
             ApiError::SecretsKeyMissing => f.write_str(
                 "secrets and credentials are stored encrypted: set SECRETS_KEY for the API, the deliverers and the schedulers",
             ),
-            ApiError::BlockedAddress(problem) => write!(f, "body/callbackUrl: {problem}"),
             ApiError::NoDeliverer { taken: false } => {
                 f.write_str("no deliverer has taken the test, and nothing was sent: is one running?")
             }

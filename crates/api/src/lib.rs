@@ -77,6 +77,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         secrets: config.secrets,
         tests: Semaphore::new(ops::testing::MOST),
         ids: config.ids,
+        egress: config.egress,
         max_batch_bytes: config.max_batch_bytes,
     });
     let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };

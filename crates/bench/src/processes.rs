@@ -17,7 +17,7 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 
 /// Settings of the caller's environment that would change what is measured: they are taken away, and set as needed.
-const SETTINGS: [&str; 14] = [
+const SETTINGS: [&str; 16] = [
     "DATABASE_URL",
     "LOCK_DATABASE_URL",
     "HOST",
@@ -26,6 +26,8 @@ const SETTINGS: [&str; 14] = [
     "ALLOW_ANONYMOUS",
     "EGRESS_ALLOW",
     "EGRESS_DENY",
+    "EGRESS_PORTS",
+    "EGRESS_SCHEMES",
     "WORKERS",
     "SHARDS",
     "LOG",

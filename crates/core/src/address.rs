@@ -1,4 +1,4 @@
-//! Which addresses a callback may reach.
+//! Which addresses, ports and schemes a callback may reach.
 //!
 //! Promise: unless the operator allows it, no callback reaches an address that is not on the public internet: not the
 //! machine itself, not its network, not a cloud's metadata service, under whatever spelling. The caller checks the address
@@ -6,36 +6,43 @@
 //!
 //! Precedence: the operator's deny list, then the operator's allow list, then the special-purpose ranges below.
 
+mod callback;
+mod reading;
 mod special;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// The operator's rules; the default has no exceptions from the special-purpose ranges.
+pub use reading::{EgressError, EgressSetting, EgressSettings};
+
+/// The operator's rules; the default permits every port and scheme, and has no exceptions from the special-purpose ranges.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Egress {
     allow: Vec<IpNet>,
     deny: Vec<IpNet>,
+    /// Empty: all.
+    ports: Vec<RangeInclusive<u16>>,
+    /// Empty: all.
+    schemes: Vec<Scheme>,
 }
 
-/// Which of the two lists.
+/// How a callback is made, as URLs name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EgressList {
-    /// Addresses that may be called although they are not public.
-    Allow,
-    /// Addresses that may not be called, whatever else holds.
-    Deny,
+enum Scheme {
+    Http,
+    Https,
 }
 
-/// An entry of a list that cannot be read.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("\"{}\" is neither an IP address nor a CIDR such as 10.1.0.0/16 or fd00::/8", entry.escape_debug())]
-pub struct EgressError {
-    /// Where it stands.
-    pub list: EgressList,
-    /// The entry as it was given.
-    pub entry: String,
+impl Scheme {
+    fn from_name(name: &str) -> Option<Scheme> {
+        match name.to_ascii_lowercase().as_str() {
+            "http" => Some(Scheme::Http),
+            "https" => Some(Scheme::Https),
+            _ => None,
+        }
+    }
 }
 
 /// Why an address may not be called.
@@ -52,19 +59,34 @@ pub enum Blocked {
         /// What that range is for.
         purpose: &'static str,
     },
+    /// The operator's list of ports does not have it.
+    #[error("the operator of this service does not permit port {port}")]
+    Port {
+        /// The port.
+        port: u16,
+    },
+    /// The operator permits the other scheme alone.
+    #[error("the operator of this service permits only {permitted}")]
+    Scheme {
+        /// Which is permitted.
+        permitted: &'static str,
+    },
+}
+
+impl Blocked {
+    /// What the operator would have to do, for whoever may not call.
+    #[must_use]
+    pub const fn remedy(&self) -> &'static str {
+        match self {
+            Blocked::Denied => "EGRESS_DENY would have to leave it out",
+            Blocked::NotPublic { .. } => "EGRESS_ALLOW would have to name it",
+            Blocked::Port { .. } => "EGRESS_PORTS would have to name it",
+            Blocked::Scheme { .. } => "EGRESS_SCHEMES would have to name the other",
+        }
+    }
 }
 
 impl Egress {
-    /// Reads two comma-separated lists of addresses and CIDRs. White space around entries and empty entries are ignored;
-    /// bits of a CIDR beyond its prefix do not matter.
-    ///
-    /// # Errors
-    ///
-    /// The first entry that cannot be read.
-    pub fn parse(allow: &str, deny: &str) -> Result<Egress, EgressError> {
-        Ok(Egress { allow: parse_list(EgressList::Allow, allow)?, deny: parse_list(EgressList::Deny, deny)? })
-    }
-
     /// Whether a callback may reach `ip`.
     ///
     /// # Errors
@@ -78,28 +100,38 @@ impl Egress {
         if !contains(&self.allow, ip) {
             special::check(ip)?;
         }
-        // An allowed NAT64 gateway must not become a way to the addresses behind it.
-        match nat64_target(ip) {
-            Some(target) => self.permits(IpAddr::V4(target)),
-            None => Ok(()),
+        // An allowed gateway must not become a way to the addresses behind it.
+        embedded(ip).into_iter().try_for_each(|target| self.permits(IpAddr::V4(target)))
+    }
+
+    /// Whether a callback may go to this port.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked::Port`].
+    pub fn permits_port(&self, port: u16) -> Result<(), Blocked> {
+        let permitted = self.ports.is_empty() || self.ports.iter().any(|ports| ports.contains(&port));
+        if permitted { Ok(()) } else { Err(Blocked::Port { port }) }
+    }
+
+    /// Whether a callback may be made with this scheme.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked::Scheme`].
+    pub fn permits_scheme(&self, scheme: &str) -> Result<(), Blocked> {
+        let permits = |scheme| self.schemes.is_empty() || self.schemes.contains(&scheme);
+        match Scheme::from_name(scheme) {
+            Some(scheme) if permits(scheme) => Ok(()),
+            Some(_) | None => Err(Blocked::Scheme {
+                permitted: match (permits(Scheme::Http), permits(Scheme::Https)) {
+                    (true, false) => "http",
+                    (false, true) => "https",
+                    (true, true) | (false, false) => "http and https",
+                },
+            }),
         }
     }
-}
-
-fn parse_list(list: EgressList, text: &str) -> Result<Vec<IpNet>, EgressError> {
-    text.split(',')
-        .map(str::trim)
-        .filter(|entry| !entry.is_empty())
-        .map(|entry| parse_entry(entry).ok_or_else(|| EgressError { list, entry: entry.to_owned() }))
-        .collect()
-}
-
-fn parse_entry(entry: &str) -> Option<IpNet> {
-    let net = match entry.parse::<IpAddr>() {
-        Ok(address) => IpNet::from(address),
-        Err(_) => entry.parse::<IpNet>().ok()?,
-    };
-    Some(canonical_net(net))
 }
 
 fn contains(nets: &[IpNet], ip: IpAddr) -> bool {
@@ -125,15 +157,31 @@ fn canonical_net(net: IpNet) -> IpNet {
     }
 }
 
-/// Where a NAT64 gateway with the well-known prefix sends packets for this address (RFC 6052 §2.1).
-fn nat64_target(ip: IpAddr) -> Option<Ipv4Addr> {
-    const WELL_KNOWN: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
-    match ip {
-        IpAddr::V6(v6) if WELL_KNOWN.contains(&v6) => {
-            let [.., a, b, c, d] = v6.octets();
-            Some(Ipv4Addr::new(a, b, c, d))
-        }
-        IpAddr::V4(_) | IpAddr::V6(_) => None,
+/// The IPv4 addresses where packets for this address may come out: at a NAT64 gateway (RFC 6052 §2.2), a 6to4 relay (RFC 3056 §2) or
+/// a Teredo relay or server (RFC 4380 §4).
+fn embedded(ip: IpAddr) -> Vec<Ipv4Addr> {
+    const NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 0, 0, 0, 0, 0, 0), 96);
+    const LOCAL_NAT64: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x64, 0xff9b, 1, 0, 0, 0, 0, 0), 48);
+    const TEREDO: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2001, 0, 0, 0, 0, 0, 0, 0), 32);
+    const SIX_TO_FOUR: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::new(0x2002, 0, 0, 0, 0, 0, 0, 0), 16);
+    let IpAddr::V6(v6) = ip else { return Vec::new() };
+    let octets = v6.octets();
+    let [_, _, b2, b3, b4, b5, b6, b7, _, b9, b10, b11, b12, b13, b14, b15] = octets;
+    if NAT64.contains(&v6) {
+        vec![Ipv4Addr::new(b12, b13, b14, b15)]
+    } else if LOCAL_NAT64.contains(&v6) {
+        // The operator of the gateway has chosen the length of its prefix: 48, 56, 64 or 96. Where another length is meant, bits that
+        // are not the address's make one of 0.0.0.0/8, which is nowhere.
+        let forms = [[b6, b7, b9, b10], [b7, b9, b10, b11], [b9, b10, b11, b12], [b12, b13, b14, b15]];
+        let all = forms.into_iter().filter(|[first, ..]| *first != 0).map(Ipv4Addr::from);
+        all.collect()
+    } else if TEREDO.contains(&v6) {
+        // The client's is written with all bits inverted.
+        vec![Ipv4Addr::new(b4, b5, b6, b7), Ipv4Addr::new(!b12, !b13, !b14, !b15)]
+    } else if SIX_TO_FOUR.contains(&v6) {
+        vec![Ipv4Addr::new(b2, b3, b4, b5)]
+    } else {
+        Vec::new()
     }
 }
 

@@ -3,7 +3,11 @@
 //! Promise: every input has an answer. Nothing overflows, no setting makes a wait longer than its cap or shorter than
 //! [`Backoff::SHORTEST`], and a later retry never waits noticeably less than an earlier one, unless its schedule says so.
 
+mod setting;
+
 use std::time::Duration;
+
+pub use setting::SettingError;
 
 /// The waits between the attempts of a message.
 #[derive(Debug, Clone, PartialEq)]

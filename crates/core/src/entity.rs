@@ -63,6 +63,8 @@ pub enum Kind {
     Time,
     /// A JSON object. Neither filtered nor ordered by.
     Json,
+    /// Any JSON. Neither filtered nor ordered by.
+    AnyJson,
 }
 
 /// The fields of an entity.
@@ -164,6 +166,18 @@ fields! {
         PausedAt: Time nullable = "pausedAt" / "paused_at";
         /// Why.
         PausedReason: Text nullable = "pausedReason" / "paused_reason";
+        /// How the waits between attempts follow one another; null as the deployment says.
+        RetryPolicy: AnyJson nullable = "retryPolicy" / "retry_policy", opaque;
+        /// So long after it was due a message is not tried again.
+        MaxAgeSeconds: Integer = "maxAgeSeconds" / "max_age_seconds";
+        /// The statuses after which there is no retry.
+        FinalStatuses: AnyJson nullable = "finalStatuses" / "final_statuses", opaque;
+        /// Until there is a connection; null as the deployment says.
+        ConnectTimeoutMs: Integer nullable = "connectTimeoutMs" / "connect_timeout_ms";
+        /// For an attempt as a whole; null as the deployment says.
+        TimeoutMs: Integer nullable = "timeoutMs" / "timeout_ms";
+        /// Whether what expires goes to the dead letter queue, too.
+        DeadLetterExpired: Boolean = "deadLetterExpired" / "dead_letter_expired";
     }
 }
 
@@ -198,6 +212,14 @@ fields! {
         ExpiresAt: Time nullable = "expiresAt" / "expires_at";
         /// Its body in base64, where it is not text.
         BodyBase64: Text nullable = "bodyBase64" / "body_base64", opaque;
+        /// Until there is a connection; null as the queue says.
+        ConnectTimeoutMs: Integer nullable = "connectTimeoutMs" / "connect_timeout_ms";
+        /// For an attempt as a whole; null as the queue says.
+        TimeoutMs: Integer nullable = "timeoutMs" / "timeout_ms";
+        /// The trace that it belongs to (W3C Trace Context).
+        Traceparent: Text nullable = "traceparent" / "traceparent";
+        /// What systems of that trace have to say.
+        Tracestate: Text nullable = "tracestate" / "tracestate";
     }
 }
 
@@ -235,7 +257,7 @@ mod tests {
                 .flat_map(|c| if c.is_uppercase() { vec!['_', c.to_ascii_lowercase()] } else { vec![c] })
                 .collect();
             assert_eq!(field.column(), snake);
-            assert!(field.is_comparable() || matches!(field.kind(), Kind::Json | Kind::Text));
+            assert!(field.is_comparable() || matches!(field.kind(), Kind::Json | Kind::AnyJson | Kind::Text));
         }
         assert_eq!(F::from_name(""), None);
         assert_eq!(F::from_name("Id"), None);
@@ -243,8 +265,8 @@ mod tests {
 
     #[test]
     fn every_field_is_found_by_its_name() {
-        check::<QueueField>("id", "pausedReason");
-        check::<MessageField>("id", "bodyBase64");
+        check::<QueueField>("id", "deadLetterExpired");
+        check::<MessageField>("id", "tracestate");
         check::<CronField>("id", "headers");
         assert!(QueueField::MaxRetries.is_nullable() && !QueueField::Name.is_nullable());
         assert!(MessageField::BodyBase64.is_nullable() && !MessageField::BodyBase64.is_comparable());

@@ -22,5 +22,6 @@ pub mod seal;
 pub mod signature;
 pub mod target;
 pub mod time;
+pub mod trace;
 pub mod transition;
 pub mod window;

@@ -19,6 +19,15 @@ use crate::excerpt::excerpt;
 /// How many retries a queue may ask for. Beyond that it means "until the maximum age", which is no number.
 pub const MAX_RETRIES: RangeInclusive<i64> = 0..=1000;
 
+/// How many seconds a message may be tried.
+pub const MAX_AGE_SECONDS: RangeInclusive<i32> = 1..=31_536_000;
+
+/// How many milliseconds may pass until there is a connection.
+pub const CONNECT_TIMEOUT_MS: RangeInclusive<i32> = 1..=60_000;
+
+/// How many milliseconds an attempt may take.
+pub const TIMEOUT_MS: RangeInclusive<i32> = 1..=900_000;
+
 /// The name of a queue: 1 to 255 characters, none of them a control character. Names need not be unique.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QueueName(String);

@@ -43,6 +43,7 @@ impl Refusal for HeaderError {
             HeaderError::TooMany { .. } | HeaderError::TooLarge { .. } => true,
             HeaderError::Name { .. }
             | HeaderError::NotSettable { .. }
+            | HeaderError::Ours { .. }
             | HeaderError::Duplicate { .. }
             | HeaderError::Kind { .. }
             | HeaderError::ControlCharacter { .. } => false,

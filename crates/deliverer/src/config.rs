@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use posthaste_core::address::{Egress, EgressList};
+use posthaste_core::address::{Egress, EgressError, EgressSettings};
 use posthaste_core::backoff::Backoff;
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
@@ -63,6 +63,10 @@ pub struct ConfigVariables {
     egress_allow: Option<String>,
     /// Addresses and CIDRs that may not be called, whatever else holds.
     egress_deny: Option<String>,
+    /// The ports that may be called, such as `80,443,8000-8999`. Default: all.
+    egress_ports: Option<String>,
+    /// `http`, `https` or both. Default: both.
+    egress_schemes: Option<String>,
     /// A forward proxy: `http://[USER:PASSWORD@]HOST:PORT`.
     egress_proxy: Option<String>,
     /// Whether the proxy resolves names; their addresses are then not checked here. Default false.
@@ -96,10 +100,16 @@ impl Config {
         let lock_database_url = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
         let health_port = faults.or("PORT", 3044, raw.port, parse::port);
-        let egress = egress(&mut faults, raw.egress_allow.as_deref(), raw.egress_deny.as_deref());
+        let settings = EgressSettings {
+            allow: raw.egress_allow.as_deref().unwrap_or_default(),
+            deny: raw.egress_deny.as_deref().unwrap_or_default(),
+            ports: raw.egress_ports.as_deref().unwrap_or_default(),
+            schemes: raw.egress_schemes.as_deref().unwrap_or_default(),
+        };
+        let egress = egress(&mut faults, &settings);
         let proxy = faults.optional("EGRESS_PROXY", raw.egress_proxy, Proxy::parse);
         let proxy_resolves = faults.or("EGRESS_PROXY_RESOLVES", false, raw.egress_proxy_resolves, parse::boolean);
-        let backoff = faults.or("RETRY_POLICY", Backoff::fast(), raw.retry_policy, retry_policy);
+        let backoff = faults.or("RETRY_POLICY", Backoff::fast(), raw.retry_policy, |text| text.parse::<Backoff>());
         let connect_ms = parse::integer(1..=60_000);
         let connect_timeout = faults.or("CONNECT_TIMEOUT_MS", 5_000, raw.connect_timeout_ms, connect_ms);
         let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
@@ -132,26 +142,12 @@ impl Config {
     }
 }
 
-fn egress(faults: &mut Faults, allow: Option<&str>, deny: Option<&str>) -> Option<Egress> {
-    let mut parse = |allow: &str, deny: &str| match Egress::parse(allow, deny) {
-        Ok(egress) => Some(egress),
-        Err(error) => {
-            let variable = match error.list {
-                EgressList::Allow => "EGRESS_ALLOW",
-                EgressList::Deny => "EGRESS_DENY",
-            };
-            faults.add(variable, error.to_string());
-            None
-        }
+/// The same four variables as the API's, which refuses beforehand what would be blocked here.
+fn egress(faults: &mut Faults, settings: &EgressSettings<'_>) -> Option<Egress> {
+    let tell = |errors: Vec<EgressError>| {
+        errors.iter().for_each(|error| faults.add(error.setting.variable(), error.to_string()));
     };
-    let (allow, deny) = (allow.unwrap_or_default(), deny.unwrap_or_default());
-    // Each by itself first, so that the faults of both are told.
-    let (allowed, denied) = (parse(allow, ""), parse("", deny));
-    allowed.and(denied).and_then(|_| parse(allow, deny))
-}
-
-fn retry_policy(text: &str) -> Result<Backoff, String> {
-    Backoff::preset(text).ok_or_else(|| format!("takes fast or standard, not {text:?}"))
+    Egress::parse(settings).map_err(tell).ok()
 }
 
 /// Where this process runs and which one it is there, such as `deliverer-7d9f:1`.

@@ -8,6 +8,7 @@ mod changing;
 mod insertion;
 mod keyed;
 mod listing;
+mod sending;
 mod together;
 
 use diesel::OptionalExtension;
@@ -27,6 +28,7 @@ pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::insert_keyed;
 pub use listing::{count, find, of_crons, of_queues};
+pub use sending::Sending;
 pub use together::{OnError, Together, insert_together};
 
 /// What a message carries.
@@ -69,6 +71,7 @@ pub struct Message {
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
     pub progress: Progress,
+    pub sending: Sending,
 }
 
 /// How far a message has come.
@@ -166,6 +169,7 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
+    (Option<i32>, Option<i32>, Option<String>, Option<String>),
 );
 
 type SqlRow = (
@@ -185,6 +189,7 @@ type SqlRow = (
     Nullable<Integer>,
     Nullable<Text>,
     Nullable<Timestamptz>,
+    (Nullable<Integer>, Nullable<Integer>, Nullable<Text>, Nullable<Text>),
 );
 
 impl From<Row> for Message {
@@ -206,6 +211,7 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
+            (connect_timeout_ms, timeout_ms, traceparent, tracestate),
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
@@ -229,6 +235,7 @@ impl From<Row> for Message {
             created_at: from_postgres(created_at),
             updated_at: from_postgres(updated_at),
             progress,
+            sending: Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate },
         }
     }
 }
@@ -252,7 +259,8 @@ pub(crate) fn ending(outcome: &str) -> Option<Ending> {
 macro_rules! columns {
     () => {
         "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
-                m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at "
+                m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at,
+                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate "
     };
 }
 

@@ -7,6 +7,7 @@
 
 mod changing;
 mod listing;
+pub(crate) mod policy;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
@@ -25,6 +26,8 @@ use crate::statement::statement;
 
 pub use changing::{change, insert_all};
 pub use listing::{count, find, of_dead_letter_queues};
+pub use policy::Policy;
+use policy::PolicyRow;
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;
@@ -41,6 +44,7 @@ pub struct Queue {
     pub dead_letter_queue_id: Option<QueueId>,
     /// Retries after the first attempt; `None` retries until the message is too old.
     pub max_retries: Option<i32>,
+    pub policy: Policy,
     /// Since when nothing of it is delivered.
     pub paused_at: Option<Timestamp>,
     /// Why.
@@ -58,6 +62,7 @@ pub struct NewQueue {
     pub headers: Option<Value>,
     pub dead_letter_queue_id: Option<QueueId>,
     pub max_retries: Option<i32>,
+    pub policy: Policy,
 }
 
 /// Whether queues are deleted together with what uses it.
@@ -92,6 +97,8 @@ struct Row {
     paused_reason: Option<String>,
     created_at: PgTimestamp,
     updated_at: PgTimestamp,
+    #[diesel(embed)]
+    policy: PolicyRow,
 }
 
 impl From<Row> for Queue {
@@ -108,6 +115,7 @@ impl From<Row> for Queue {
             paused_reason: row.paused_reason,
             created_at: from_postgres(row.created_at),
             updated_at: from_postgres(row.updated_at),
+            policy: row.policy.into(),
         }
     }
 }

@@ -6,15 +6,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use diesel::sql_types::{Array, BigInt, Double, Integer, Jsonb, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Integer, Jsonb, Nullable, Text};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
-use posthaste_core::backoff::{Backoff, Shape};
+use posthaste_core::backoff::Backoff;
 use posthaste_core::final_status::FinalStatuses;
 use posthaste_core::ids::QueueId;
 use serde_json::{Map, Value};
 
 use crate::error::StoreError;
 use crate::payload::{Timeouts, object, timeouts_of};
+use crate::queue::policy::{RetrySql, RetryTuple, backoff};
 use crate::queue_secret::SealedSecret;
 use crate::statement::statement;
 use crate::{queue_credentials, queue_secret};
@@ -41,9 +42,6 @@ pub struct Settings {
     /// What it shows its receiver; sealed.
     pub credentials: Option<Vec<u8>>,
 }
-
-type RetrySql = (Nullable<Text>, BigInt, Double, BigInt, Nullable<Array<BigInt>>, Double);
-type RetryTuple = (Option<String>, i64, f64, i64, Option<Vec<i64>>, f64);
 
 statement! {
     struct Targets { ids: Vec<i64> => Array<BigInt> }
@@ -102,17 +100,4 @@ pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Resul
             },
         )
         .collect())
-}
-
-fn backoff((kind, initial, multiplier, max, schedule, jitter): RetryTuple) -> Option<Backoff> {
-    let millis = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or(0));
-    let shape = match kind?.as_str() {
-        "exponential" => Shape::Exponential { initial: millis(initial), multiplier, max: millis(max) },
-        "linear" => Shape::Linear { step: millis(initial), max: millis(max) },
-        "fixed" => Shape::Fixed { wait: millis(initial) },
-        "schedule" => Shape::Schedule { waits: schedule.unwrap_or_default().into_iter().map(millis).collect() },
-        // One that a later version has added.
-        _ => return None,
-    };
-    Some(Backoff { shape, jitter })
 }

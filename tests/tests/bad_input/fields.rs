@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{EXCESS, Kind, READ_ONLY, Setup, UNKNOWN_FIELD, UNKNOWN_QUEUE, VALIDATION, VALUE, assert_refused, right};
+use super::{
+    BLOCKED, EXCESS, Kind, READ_ONLY, Setup, UNKNOWN_FIELD, UNKNOWN_QUEUE, VALIDATION, VALUE, assert_refused, right,
+};
 
 /// Fields put over those of a right body, what is answered, and a part of the message.
 type Case = (Value, Kind, &'static str);
@@ -63,6 +65,26 @@ async fn queues() {
         {"maxRetries": "many"} => VALIDATION, "body/maxRetries must be integer";
         {"maxRetries": 1.5} => VALIDATION, "body/maxRetries must be integer";
         {"maxRetries": true} => VALIDATION, "body/maxRetries must be integer";
+        {"retryPolicy": "slow"} => VALUE, "body/retryPolicy: takes \"fast\", \"standard\", null, or an object";
+        {"retryPolicy": []} => VALUE, "body/retryPolicy: takes";
+        {"retryPolicy": {"type": "fixed"}} => VALUE, "must have the property 'waitMs'";
+        {"retryPolicy": {"type": "fixed", "waitMs": 0}} => VALUE, "a wait must be from 1 ms to 7 days";
+        {"retryPolicy": {"type": "fixed", "waitMs": u64::MAX}} => VALUE, "a wait must be from 1 ms to 7 days";
+        {"retryPolicy": {"type": "fixed", "waitMs": 1, "stepMs": 1}} => VALUE, "has no property 'stepMs'";
+        {"retryPolicy": {"type": "schedule", "waitsMs": vec![1; 101]}} => VALUE, "1 to 100 waits";
+        {"maxAgeSeconds": 0} => VALUE, "body/maxAgeSeconds: takes 1 to 31536000";
+        {"maxAgeSeconds": i64::MAX} => VALUE, "takes 1 to 31536000";
+        {"maxAgeSeconds": null} => VALIDATION, "body/maxAgeSeconds must be integer";
+        {"finalStatuses": 404} => VALIDATION, "body/finalStatuses must be array";
+        {"finalStatuses": ["2xx"]} => VALUE, "body/finalStatuses: \"2xx\" is neither a status";
+        {"finalStatuses": vec![404; 51]} => VALUE, "at most 50 final statuses";
+        {"connectTimeoutMs": 60_001} => VALUE, "body/connectTimeoutMs: takes 1 to 60000";
+        {"timeoutMs": 900_001} => VALUE, "body/timeoutMs: takes 1 to 900000";
+        {"timeoutMs": "soon"} => VALIDATION, "body/timeoutMs must be integer";
+        {"deadLetterExpired": "yes"} => VALIDATION, "body/deadLetterExpired must be boolean";
+        {"deadLetterExpired": null} => VALIDATION, "body/deadLetterExpired must be boolean";
+        {"callbackUrl": "http://10.0.0.1/"} => BLOCKED, "the address is not public: a private network (10.0.0.0/8)";
+        {"callbackUrl": "http://[::ffff:169.254.169.254]/"} => BLOCKED, "cloud metadata";
         {"deadLetterQueueId": 99} => UNKNOWN_QUEUE, "body/deadLetterQueueId: there is no queue with id 99";
         {"deadLetterQueueId": -1} => UNKNOWN_QUEUE, "there is no queue with id -1";
         {"deadLetterQueueId": "x"} => VALIDATION, "body/deadLetterQueueId must be integer";
@@ -118,6 +140,18 @@ async fn messages() {
         {"failed": true} => READ_ONLY, "body/failed is set by Posthaste alone";
         {"retries": 3} => READ_ONLY, "body/retries is set by Posthaste alone";
         {"cronId": 1} => READ_ONLY, "body/cronId is set by Posthaste alone";
+        {"ttl": 1, "expiresAt": "2199-01-01T00:00:01Z"} => VALUE, "body/ttl: cannot be given together with expiresAt";
+        {"ttl": 0} => VALUE, "body/ttl: must be more than 0";
+        {"ttl": "P1M"} => VALUE, "body/ttl: takes no years and months";
+        {"ttl": 1, "when": "2001-01-01T00:00:00Z"} => VALUE, "body/ttl: is over by now";
+        {"timeoutMs": 0} => VALUE, "body/timeoutMs: takes 1 to 900000";
+        {"connectTimeoutMs": true} => VALIDATION, "body/connectTimeoutMs must be integer";
+        {"traceparent": "nonsense"} => VALUE, "body/traceparent: takes a traceparent of W3C Trace Context";
+        {"traceparent": 1} => VALIDATION, "body/traceparent must be string";
+        {"tracestate": "a=b"} => VALUE, "body/tracestate: takes a traceparent beside it";
+        {"headers": {"Webhook-Signature": "v1,x"}} => VALUE, "Posthaste tells receivers about a delivery in it";
+        {"headers": {"posthaste-attempt": "1"}} => VALUE, "\"posthaste-attempt\" cannot be set";
+        {"headers": {"Proxy-Authorization": "x"}} => VALUE, "it belongs to the connection";
         {"queueID": 1} => UNKNOWN_FIELD, "body has no property 'queueID'";
         {"at": "2026-01-01"} => UNKNOWN_FIELD, "body has no property 'at'";
     };

@@ -6,20 +6,26 @@ use serde_json::{Value, json};
 
 use super::{SOON, Setup, ask, data, id, ids, message, queue, refusal};
 
-const ALL_OF_QUEUE: &str = "id name callbackUrl method headers maxRetries createdAt updatedAt pausedAt pausedReason \
+const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+const ALL_OF_QUEUE: &str = "id name callbackUrl method headers maxRetries createdAt updatedAt pausedAt pausedReason retryPolicy maxAgeSeconds \
+                            finalStatuses connectTimeoutMs timeoutMs deadLetterExpired \
                             deadLetterQueue { id } queues { id } messages { id } crons { id }";
 
 #[actix_rt::test]
 async fn a_queue_is_saved_changed_and_deleted() {
     let Setup { api, .. } = &Setup::api().await;
     let save = format!("mutation($input: QueueInput!) {{ saveQueue(input: $input) {{ {ALL_OF_QUEUE} }} }}");
-    let input = json!({"name": "q", "callbackUrl": "http://127.0.0.1:9/", "method": "POST", "headers": {"X-A": "1"}});
+    let input = json!({"name": "q", "callbackUrl": "http://127.0.0.1:9/", "method": "POST", "headers": {"X-A": "1"},
+                       "retryPolicy": {"type": "fixed", "waitMs": 5}, "finalStatuses": ["4xx"], "timeoutMs": 7});
     let mut saved = data(api, &save, json!({"input": input})).await["saveQueue"].take();
     let created_at = saved["createdAt"].take();
     assert_eq!(saved["updatedAt"].take(), created_at);
     let expected = json!({
         "id": "1", "name": "q", "callbackUrl": "http://127.0.0.1:9/", "method": "POST", "headers": {"X-A": "1"},
         "maxRetries": 5, "createdAt": null, "updatedAt": null, "pausedAt": null, "pausedReason": null,
+        "retryPolicy": {"type": "fixed", "waitMs": 5, "jitter": 0}, "maxAgeSeconds": 604_800, "finalStatuses": ["4xx"],
+        "connectTimeoutMs": null, "timeoutMs": 7, "deadLetterExpired": true,
         "deadLetterQueue": null, "queues": [], "messages": [], "crons": [],
     });
     assert_eq!(saved, expected);
@@ -68,15 +74,17 @@ async fn messages_have_what_rest_gives_them() {
     let zoneless = ask(api, save, json!({"queueId": queue, "when": "2199-01-01T02:00:00"})).await;
     assert_eq!((zoneless.status, &zoneless.json["data"]), (400, &Value::Null), "{}", zoneless.text);
 
-    let insert = "mutation($messages: [MessageInput]!) { insertMessages(inputs: $messages) { id body when bodyBase64 expiresAt } }";
+    let insert = "mutation($messages: [MessageInput]!) { insertMessages(inputs: $messages) { id body when bodyBase64 expiresAt timeoutMs traceparent } }";
     let messages = json!([
-        {"queueId": queue, "body": "a", "when": "2199-01-01T00:00:00Z"},
+        {"queueId": queue, "body": "a", "when": "2199-01-01T00:00:00Z", "ttl": "PT1H", "timeoutMs": 9, "traceparent": TRACE},
         {"queueId": queue, "bodyBase64": "/w==", "delay": "PT1H", "expiresAt": "2199-01-01T00:00:00.000Z"},
         {"queueId": queue, "body": "once", "delay": 3600, "idempotencyKey": "k"},
     ]);
     let inserted = data(api, insert, json!({"messages": messages})).await["insertMessages"].take();
     assert_eq!(ids(&inserted), ["2", "3", "4"]);
     assert_eq!(inserted[0]["when"], "2199-01-01T00:00:00.000Z");
+    assert_eq!(inserted[0]["expiresAt"], "2199-01-01T01:00:00.000Z");
+    assert_eq!((&inserted[0]["timeoutMs"], &inserted[0]["traceparent"]), (&json!(9), &json!(TRACE)));
     assert_eq!((&inserted[1]["body"], &inserted[1]["bodyBase64"]), (&Value::Null, &json!("/w==")));
     assert_eq!(inserted[1]["expiresAt"], "2199-01-01T00:00:00.000Z");
     assert_eq!(data(api, insert, json!({"messages": []})).await, json!({"insertMessages": []}));

@@ -5,6 +5,7 @@ mod delivered;
 mod fields;
 mod keys;
 mod lost_answers;
+mod sending;
 mod storage;
 
 use std::time::Duration;

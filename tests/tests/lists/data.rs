@@ -56,6 +56,10 @@ fn queue(dice: &mut Dice, sql: &mut String, id: i64) -> Row<QueueField> {
             (QueueField::CreatedAt, Some(time(dice))),
             (QueueField::UpdatedAt, Some(time(dice))),
             (QueueField::PausedAt, maybe(dice, time)),
+            (QueueField::MaxAgeSeconds, Some(Value::Number(number(dice, 5)))),
+            (QueueField::ConnectTimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (QueueField::TimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (QueueField::DeadLetterExpired, Some(Value::Boolean(dice.one_in(2)))),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field, value?))),
@@ -105,6 +109,10 @@ fn message(dice: &mut Dice, sql: &mut String, id: i64) -> Row<MessageField> {
             (MessageField::CreatedAt, Some(time(dice))),
             (MessageField::UpdatedAt, Some(time(dice))),
             (MessageField::ExpiresAt, maybe(dice, time)),
+            (MessageField::ConnectTimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (MessageField::TimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (MessageField::Traceparent, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
+            (MessageField::Tracestate, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field, value?))),

@@ -50,6 +50,8 @@ codes! {
     ReadOnlyField => "PH_READ_ONLY_FIELD",
     /// A field has the right type, but a value that cannot be: a URL, method, header, time or schedule.
     InvalidValue => "PH_INVALID_VALUE",
+    /// Deliverers would not call the callback URL, by the rules of this deployment.
+    BlockedAddress => "PH_BLOCKED_ADDRESS",
     /// `limit` is greater than 100.
     LimitTooLarge => "PLT_SQL_MAPPER_PARAM_LIMIT_NOT_ALLOWED",
     /// `limit` is negative.
@@ -80,8 +82,6 @@ codes! {
     InUse => "PH_IN_USE",
     /// Secrets and credentials cannot be stored without `SECRETS_KEY`.
     SecretsKeyMissing => "PH_SECRETS_KEY_MISSING",
-    /// The callback URL is one that may not be called.
-    BlockedAddress => "PH_BLOCKED_ADDRESS",
     /// No deliverer has taken the test.
     NoDeliverer => "PH_NO_DELIVERER",
     /// The message has ended and cannot be changed or cancelled any more.

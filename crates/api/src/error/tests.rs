@@ -1,4 +1,5 @@
 use actix_web::body::to_bytes;
+use posthaste_core::address::Blocked;
 use posthaste_store::error::StoreError;
 
 use super::*;
@@ -21,6 +22,7 @@ fn every() -> Vec<ApiError> {
         ApiError::UnknownParameter("x".to_owned()),
         ApiError::ReadOnlyField { field: "id", instead: "leave it out" },
         ApiError::InvalidValue { field: "when", problem: "takes a time".to_owned() },
+        ApiError::BlockedAddress(Blocked::Denied),
         ApiError::LimitTooLarge(101),
         ApiError::LimitNegative(-1),
         ApiError::OffsetNegative(-1),
@@ -38,7 +40,6 @@ fn every() -> Vec<ApiError> {
         ApiError::BatchRefused { failed: 1, count: 2 },
         ApiError::InUse,
         ApiError::SecretsKeyMissing,
-        ApiError::BlockedAddress("not there".to_owned()),
         ApiError::NoDeliverer { taken: false },
         ApiError::NotPending,
         ApiError::InFlight,
@@ -82,6 +83,7 @@ fn the_table_of_errors_is_stable() {
             (400, "PH_UNKNOWN_PARAMETER"),
             (400, "PH_READ_ONLY_FIELD"),
             (400, "PH_INVALID_VALUE"),
+            (422, "PH_BLOCKED_ADDRESS"),
             (400, "PLT_SQL_MAPPER_PARAM_LIMIT_NOT_ALLOWED"),
             (400, "PLT_SQL_MAPPER_PARAM_LIMIT_MUST_BE_NOT_NEGATIVE"),
             (400, "PLT_SQL_MAPPER_PARAM_NOT_ALLOWED"),
@@ -99,7 +101,6 @@ fn the_table_of_errors_is_stable() {
             (422, "PH_BATCH_REFUSED"),
             (409, "PH_IN_USE"),
             (409, "PH_SECRETS_KEY_MISSING"),
-            (422, "PH_BLOCKED_ADDRESS"),
             (503, "PH_NO_DELIVERER"),
             (409, "PH_NOT_PENDING"),
             (409, "PH_IN_FLIGHT"),

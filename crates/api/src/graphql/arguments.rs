@@ -224,8 +224,8 @@ fn operand<F: Field>(field: F, name: &str, value: &Value) -> Result<Operand, Api
         (Kind::Time, Value::String(text)) => time::parse(text)
             .map(Operand::Time)
             .ok_or_else(|| ApiError::Validation(format!("{name} {}", time::EXPECTED))),
-        (Kind::Text | Kind::Json, Value::String(text)) => Ok(Operand::Text(text.clone())),
-        (Kind::Text | Kind::Json | Kind::Time, _) => Err(must_be(name, "string")),
+        (Kind::Text | Kind::Json | Kind::AnyJson, Value::String(text)) => Ok(Operand::Text(text.clone())),
+        (Kind::Text | Kind::Json | Kind::AnyJson | Kind::Time, _) => Err(must_be(name, "string")),
     }
 }
 

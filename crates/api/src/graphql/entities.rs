@@ -55,7 +55,8 @@ impl Shown for Messages {
     const REFERENCES: &'static [MessageField] = &[MessageField::QueueId, MessageField::CronId];
     const NEVER_GIVEN: &'static [MessageField] =
         &[MessageField::CreatedAt, MessageField::UpdatedAt, MessageField::Status];
-    const ALSO_GIVEN: &'static [(&'static str, &'static str)] = &[("delay", "Delay"), ("idempotencyKey", "String")];
+    const ALSO_GIVEN: &'static [(&'static str, &'static str)] =
+        &[("delay", "Delay"), ("ttl", "Delay"), ("idempotencyKey", "String")];
 
     fn relations(object: Object) -> Object {
         object

@@ -16,7 +16,7 @@ use super::{document, limits};
 use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
-use crate::ops::Resource;
+use crate::ops::{Beside, Resource};
 
 /// Rows that one statement reads for a data loader.
 const BATCH: usize = 1_000;
@@ -26,6 +26,8 @@ pub struct Asking {
     pub app: Data<App>,
     pub caller: Caller,
     pub rows: DataLoader<Rows>,
+    /// What the request says about new rows in its headers. A WebSocket's say nothing about single operations.
+    pub beside: Beside,
     /// What fields were refused, where the executor does not tell by itself: over WebSocket.
     refusals: Option<Refusals>,
 }
@@ -33,9 +35,9 @@ pub struct Asking {
 type Refusals = Arc<Mutex<Vec<ServerError>>>;
 
 impl Asking {
-    fn new(app: Data<App>, caller: Caller, refusals: Option<Refusals>) -> Asking {
+    fn new(app: Data<App>, caller: Caller, beside: Beside, refusals: Option<Refusals>) -> Asking {
         let rows = Rows { app: app.clone(), caller: caller.clone() };
-        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH), refusals }
+        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH), beside, refusals }
     }
 
     /// That of a resolver whose caller may find rows of `R`: who may not is not told what else is wrong.
@@ -111,8 +113,8 @@ pub fn prepare(mut request: Request) -> Result<Prepared, ServerError> {
 }
 
 /// Executes a query or mutation.
-pub async fn execute(app: &Data<App>, caller: Caller, prepared: Prepared) -> Response {
-    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller, None))).await
+pub async fn execute(app: &Data<App>, caller: Caller, beside: Beside, prepared: Prepared) -> Response {
+    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller, beside, None))).await
 }
 
 /// Executes the operations of a WebSocket, whose caller is in the connection's data.
@@ -138,7 +140,7 @@ impl Executor for Operations {
         match prepare(request) {
             Ok(prepared) => {
                 let refusals = Refusals::default();
-                let asking = Asking::new(self.app.clone(), caller, Some(Arc::clone(&refusals)));
+                let asking = Asking::new(self.app.clone(), caller, Beside::default(), Some(Arc::clone(&refusals)));
                 let request = prepared.request.data(asking);
                 let responses = self.app.schema.execute_stream_with_session_data(request, session.unwrap_or_default());
                 let with_refusals = move |mut response: Response| {

@@ -14,6 +14,8 @@ use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::json;
+use crate::ops::Beside;
+use crate::wire::trace::Trace;
 
 /// The body is the query itself.
 const GRAPHQL: &str = "application/graphql";
@@ -41,8 +43,8 @@ pub async fn get(app: Data<App>, caller: Caller, request: HttpRequest) -> Result
             Ok(_) | Err(_) => return failed("variables must be a JSON object"),
         },
     };
-    let request = asked(query, parameters.operation_name, variables);
-    answer(&app, caller, request, true).await
+    let asked = asked(query, parameters.operation_name, variables);
+    answer(&app, caller, beside(&request), asked, true).await
 }
 
 /// `POST /graphql`
@@ -55,7 +57,7 @@ pub async fn post(
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(GRAPHQL) {
         let query = json::plain_text(&request, payload, app.max_body_bytes).await?;
-        return answer(&app, caller, asked(query, None, Value::Null), false).await;
+        return answer(&app, caller, beside(&request), asked(query, None, Value::Null), false).await;
     }
     let body = json::text(&request, payload, app.max_body_bytes).await?;
     let mut body = match serde_json::from_str(&body) {
@@ -79,7 +81,7 @@ pub async fn post(
         Some(Value::Null) | None => Value::Null,
         Some(_) => return failed("body/variables must be object"),
     };
-    answer(&app, caller, asked(query, name, variables), false).await
+    answer(&app, caller, beside(&request), asked(query, name, variables), false).await
 }
 
 fn asked(query: String, name: Option<String>, variables: Value) -> Request {
@@ -90,7 +92,18 @@ fn asked(query: String, name: Option<String>, variables: Value) -> Request {
     }
 }
 
-async fn answer(app: &Data<App>, caller: Caller, request: Request, only_reads: bool) -> Result<HttpResponse, ApiError> {
+/// Only the trace: an idempotency key is of one message, and an operation may store many.
+fn beside(request: &HttpRequest) -> Beside {
+    Beside { idempotency_key: None, trace: Trace::of(request.headers()) }
+}
+
+async fn answer(
+    app: &Data<App>,
+    caller: Caller,
+    beside: Beside,
+    request: Request,
+    only_reads: bool,
+) -> Result<HttpResponse, ApiError> {
     let prepared = match prepare(request) {
         Ok(prepared) => prepared,
         Err(error) => return written(&Response::from_errors(vec![error]), StatusCode::BAD_REQUEST),
@@ -101,7 +114,7 @@ async fn answer(app: &Data<App>, caller: Caller, request: Request, only_reads: b
             written(&Response::from_errors(vec![error]), StatusCode::METHOD_NOT_ALLOWED)
         }
         prepared => {
-            let response = execute(app, caller, prepared).await;
+            let response = execute(app, caller, beside, prepared).await;
             // What a resolver refuses has a path; what has none was wrong before any was asked.
             let refused = response.errors.iter().any(|error| error.path.is_empty());
             written(&response, if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK })

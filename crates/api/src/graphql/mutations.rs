@@ -35,7 +35,7 @@ fn save<R: Shown>(name: &str) -> Field {
             caller.grant::<R::Field>(crate::auth::Operation::Save).map_err(refused)?;
             let input = Input::read(context.args.try_get("input")?.as_value()).map_err(refused)?;
             let row = match input.id {
-                None => ops::create::<R>(app, caller, &input.json, None).await.map_err(refused)?.row,
+                None => ops::create::<R>(app, caller, &input.json, &asking.beside).await.map_err(refused)?.row,
                 Some(id) => {
                     let row = ops::update::<R>(app, caller, id, &input.json, false).await.map_err(refused)?;
                     row.ok_or_else(|| refused(missing::<R>(id)))?
@@ -62,7 +62,7 @@ fn insert<R: Shown>(name: &str) -> Field {
             let inputs = context.args.try_get("inputs")?;
             let objects = items(inputs.as_value()).iter().map(|input| Input::read(input)?.whole());
             let objects: Vec<String> = objects.collect::<Result<_, _>>().map_err(refused)?;
-            let rows = ops::create_all::<R>(app, caller, &objects).await.map_err(refused)?;
+            let rows = ops::create_all::<R>(app, caller, &objects, &asking.beside).await.map_err(refused)?;
             let readable = readable::<R>(caller);
             Ok(Some(FieldValue::list(rows.into_iter().map(|row| Node::<R>::changed(row, &readable)))))
         })

@@ -13,13 +13,15 @@ pub const LIMIT: &str = "LimitInt";
 pub const TIME: &str = "DateTime";
 /// A JSON object.
 pub const OBJECT: &str = "JSONObject";
+/// Any JSON.
+pub const JSON: &str = "JSON";
 /// A time from now.
 pub const DELAY: &str = "Delay";
 /// A whole number of 64 bits.
 pub const COUNT: &str = "Count";
 
 /// All of them but those that GraphQL has itself.
-pub fn all() -> [Scalar; 5] {
+pub fn all() -> [Scalar; 6] {
     [
         Scalar::new(LIMIT)
             .description(
@@ -33,6 +35,7 @@ pub fn all() -> [Scalar; 5] {
         Scalar::new(OBJECT)
             .description("A JSON object. As an input also a string that holds one.")
             .validator(|value| object(value).is_some()),
+        Scalar::new(JSON).description("Any JSON value."),
         Scalar::new(DELAY)
             .description("A time from now: seconds, or an ISO 8601 duration such as `PT15M`.")
             .validator(|value| matches!(value, Value::Number(_) | Value::String(_))),
@@ -71,6 +74,7 @@ pub fn of(kind: Kind) -> &'static str {
         Kind::Boolean => TypeRef::BOOLEAN,
         Kind::Time => TIME,
         Kind::Json => OBJECT,
+        Kind::AnyJson => JSON,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The operations of queues, messages and crons.
 
+use posthaste_core::address::Blocked;
 use posthaste_core::entity::{CronField, Entity, Field, MessageField, QueueField};
 use utoipa::openapi::path::HttpMethod::{Delete, Get, Post, Put};
 use utoipa::openapi::schema::Type;
@@ -137,7 +138,14 @@ fn of_conditions() -> Vec<ApiError> {
 
 fn of_writes(entity: Entity) -> Vec<ApiError> {
     let field = if entity == Entity::Queue { "deadLetterQueueId" } else { "queueId" };
-    vec![ApiError::UnknownQueue { field, id: 99999 }, ApiError::ReadOnlyField { field: "id", instead: "leave it out" }]
+    let mut errors = vec![
+        ApiError::UnknownQueue { field, id: 99999 },
+        ApiError::ReadOnlyField { field: "id", instead: "leave it out" },
+    ];
+    if entity == Entity::Queue {
+        errors.push(ApiError::BlockedAddress(Blocked::Denied));
+    }
+    errors
 }
 
 fn when_message(entity: Entity, describing: Describing, error: ApiError) -> Describing {

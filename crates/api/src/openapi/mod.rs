@@ -6,9 +6,11 @@
 
 mod answers;
 mod entities;
+mod meanings;
 mod operation;
 mod others;
 mod parameters;
+mod policies;
 mod requests;
 mod schemas;
 

@@ -87,7 +87,7 @@ fn value<F: Field>(field: F) -> AnySchema {
     match field.kind() {
         Kind::Id | Kind::Integer => integer().into(),
         Kind::Boolean => of(Type::Boolean).into(),
-        Kind::Text | Kind::Json => of(Type::String).into(),
+        Kind::Text | Kind::Json | Kind::AnyJson => of(Type::String).into(),
         Kind::Time => moment().into(),
     }
 }
@@ -104,7 +104,7 @@ fn list<F: Field>(field: F) -> AnySchema {
     match field.kind() {
         Kind::Id | Kind::Integer => of(Type::String).pattern(Some("^(-?[0-9]{1,18}(,-?[0-9]{1,18})*)?$")).into(),
         Kind::Boolean => of(Type::String).pattern(Some("^((true|false)(,(true|false))*)?$")).into(),
-        Kind::Text | Kind::Json | Kind::Time => of(Type::String).into(),
+        Kind::Text | Kind::Json | Kind::AnyJson | Kind::Time => of(Type::String).into(),
     }
 }
 

@@ -7,7 +7,8 @@ use posthaste_core::signature::Scheme;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
 
-use super::schemas::{AnySchema, anything, array, integer, meaning, nullable, object, of, words};
+use super::meanings::meaning;
+use super::schemas::{AnySchema, anything, array, integer, nullable, object, of, words};
 use crate::batcher::LARGEST_BATCH;
 
 /// What may come back as it was answered.
@@ -57,7 +58,7 @@ fn id() -> AnySchema {
     OneOfBuilder::new().item(integer()).item(text).into()
 }
 
-fn described<F: Field>(field: F, schema: utoipa::openapi::schema::ObjectBuilder) -> (&'static str, AnySchema) {
+pub fn described<F: Field>(field: F, schema: utoipa::openapi::schema::ObjectBuilder) -> (&'static str, AnySchema) {
     (field.name(), schema.description(Some(meaning(F::ENTITY, field.name()))).into())
 }
 
@@ -88,7 +89,7 @@ fn queue() -> AnySchema {
     let retries = nullable(Type::Integer)
         .minimum(Some(*MAX_RETRIES.start()))
         .maximum(Some(*MAX_RETRIES.end()))
-        .default(Some(json!(5)));
+        .description(Some("Where it is not given: as many as the schedule of `retryPolicy` has waits, else 5."));
     let numeric = of(Type::String).pattern(Some("^(1000|[0-9]{1,3})$"));
     let retries = AnyOfBuilder::new().item(retries).item(numeric);
     let nullable_id = AnyOfBuilder::new().item(id()).item(of(Type::Null));
@@ -100,6 +101,7 @@ fn queue() -> AnySchema {
         ("deadLetterQueueId", nullable_id.into()),
         ("maxRetries", retries.into()),
     ];
+    properties.extend(super::policies::of_queues());
     properties.extend(echoes(&[
         QueueField::Id,
         QueueField::CreatedAt,
@@ -129,13 +131,18 @@ fn message(is_new: bool) -> AnySchema {
         ("headers", header_field()),
         ("expiresAt", time("From then on it is not sent any more.")),
     ];
+    properties.extend(super::policies::of_messages());
     if is_new {
-        let delay = of(Type::Object)
-            .schema_type(SchemaType::from_iter([Type::Number, Type::String, Type::Null]))
-            .description(Some(
-                "Instead of `when`: seconds, or an ISO 8601 duration such as PT1H30M; at most 3650 days.",
-            ))
-            .examples([json!(90), json!("PT1H30M")]);
+        let duration = |meaning: &str| {
+            of(Type::Object)
+                .schema_type(SchemaType::from_iter([Type::Number, Type::String, Type::Null]))
+                .description(Some(format!(
+                    "{meaning}: seconds, or an ISO 8601 duration such as PT1H30M; at most 3650 days."
+                )))
+                .examples([json!(90), json!("PT1H30M")])
+        };
+        let delay = duration("Instead of `when`");
+        properties.push(("ttl", duration("Instead of `expiresAt`, counted from `when`").into()));
         let key = nullable(Type::String).min_length(Some(1)).max_length(Some(255));
         let meaning = "A second message to the same queue with the same key is not stored; the first is answered.";
         properties.push(("delay", delay.into()));

@@ -1,6 +1,7 @@
 //! What answers consist of, and the building blocks of all schemas.
 
 use posthaste_core::entity::{CronField, Entity, Field, Kind, MessageField, QueueField};
+use posthaste_core::final_status::FinalStatuses;
 use posthaste_core::scope::Scope;
 use posthaste_core::signature::Scheme;
 use serde_json::json;
@@ -10,6 +11,7 @@ use utoipa::openapi::schema::{
 };
 use utoipa::openapi::{Ref, RefOr, Schema};
 
+use super::meanings::meaning;
 use crate::error::ErrorCode;
 use crate::wire::output::IdStyle;
 
@@ -92,6 +94,7 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("Queue", row::<QueueField>(ids)),
         ("Message", row::<MessageField>(ids)),
         ("Cron", row::<CronField>(ids)),
+        ("RetryPolicy", super::policies::written()),
         ("Attempt", attempt()),
         ("Stats", stats()),
         ("BatchItem", batch_item(ids)),
@@ -122,6 +125,12 @@ fn id(ids: IdStyle) -> ObjectBuilder {
 /// Without required properties: `fields` leaves some out, and so do rules.
 fn row<F: Field>(ids: IdStyle) -> AnySchema {
     let properties = F::ALL.iter().map(|field| {
+        // The only ones whose type is no scalar and no object of anything.
+        match field.name() {
+            "retryPolicy" => return (field.name(), either(named("RetryPolicy"), of(Type::Null).into())),
+            "finalStatuses" => return (field.name(), final_statuses(of(Type::String))),
+            _ => {}
+        }
         let schema = match field.kind() {
             Kind::Id => id(ids),
             Kind::Integer => of(Type::Integer).format(format(KnownFormat::Int32)),
@@ -130,11 +139,21 @@ fn row<F: Field>(ids: IdStyle) -> AnySchema {
             Kind::Boolean => of(Type::Boolean),
             Kind::Time => time(),
             Kind::Json => of(Type::Object).additional_properties(Some(AdditionalProperties::FreeForm(true))),
+            Kind::AnyJson => anything(),
         };
         let schema = schema.description(Some(meaning(F::ENTITY, field.name())));
         (field.name(), if field.is_nullable() { or_null(schema.into()) } else { schema.into() })
     });
     object(properties.collect(), &[]).into()
+}
+
+/// Statuses after which there is no retry, or null.
+pub fn final_statuses(item: ObjectBuilder) -> AnySchema {
+    array(item)
+        .schema_type(SchemaType::from_iter([Type::Array, Type::Null]))
+        .max_items(Some(FinalStatuses::MOST))
+        .description(Some(meaning(Entity::Queue, "finalStatuses")))
+        .into()
 }
 
 fn or_null(schema: AnySchema) -> AnySchema {
@@ -150,38 +169,6 @@ fn or_null(schema: AnySchema) -> AnySchema {
 }
 
 const STATUSES: [&str; 6] = ["pending", "delivered", "failed", "cancelled", "expired", "unknown"];
-
-/// What a field means, for those whose name does not say it.
-pub fn meaning(entity: Entity, field: &str) -> &'static str {
-    match (entity, field) {
-        (_, "id") => "Given by Posthaste.",
-        (Entity::Queue, "name") => "For people; need not be unique.",
-        (_, "callbackUrl") => "Where its messages go.",
-        (_, "method") => "The HTTP method of its deliveries.",
-        (Entity::Queue, "headers") => "The headers of each of its deliveries.",
-        (Entity::Message, "headers") => "Its headers, over those of its queue.",
-        (Entity::Cron, "headers") => "The headers of each of its messages.",
-        (_, "deadLetterQueueId") => "The queue in which a copy of what failed for good is stored.",
-        (_, "maxRetries") => "Attempts after the first; 0 is none, null retries until the maximum age.",
-        (_, "pausedAt") => "Since when nothing of it is delivered.",
-        (_, "pausedReason") => "Why it is paused.",
-        (_, "queueId") => "The queue that it belongs to.",
-        (_, "when") => "The time of the next attempt while it is pending, else the time that was asked for.",
-        (Entity::Message, "body") => "Its body, where that is text.",
-        (Entity::Cron, "body") => "The body of each of its messages.",
-        (_, "bodyBase64") => "Its body in base64, where that is not text.",
-        (_, "failed") => "Whether it failed for good.",
-        (_, "sentAt") => "When its last attempt ended, once nothing follows it.",
-        (_, "retries") => "Attempts beyond the first; while it is pending, attempts that have ended.",
-        (_, "cronId") => "The cron that stored it.",
-        (_, "status") => "`unknown` where its attempts are no longer kept.",
-        (_, "expiresAt") => "From then on it is not sent any more.",
-        (_, "schedule") => "A cron expression of 5 or 6 fields (seconds first) in UTC, or such as `@hourly`.",
-        (_, "createdAt") => "By the database's clock.",
-        (_, "updatedAt") => "The last change of what was asked for, by the database's clock.",
-        _ => "",
-    }
-}
 
 fn attempt() -> AnySchema {
     whole(attempt_properties()).into()

@@ -79,6 +79,6 @@ fn every_field_can_be_filtered_by_every_operator() {
         }
     }
     for field in MessageField::ALL {
-        assert_ne!(schemas::meaning(Entity::Message, field.name()), "", "{field:?}");
+        assert_ne!(meanings::meaning(Entity::Message, field.name()), "", "{field:?}");
     }
 }

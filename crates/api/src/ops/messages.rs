@@ -14,7 +14,7 @@ use posthaste_store::error::StoreError;
 use posthaste_store::message::{self, Body, Ending, Message, NewMessage, OnError};
 use tokio::time::{Instant, sleep};
 
-use super::{Deletion, Resource, Stored};
+use super::{Beside, Deletion, Resource, Stored};
 use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::batcher::NotStored;
@@ -53,6 +53,7 @@ impl Resource for Messages {
     fn field_of(name: &str) -> Option<MessageField> {
         match name {
             "delay" => Some(MessageField::When),
+            "ttl" => Some(MessageField::ExpiresAt),
             "bodyBase64" => Some(MessageField::Body),
             _ => posthaste_core::entity::Field::from_name(name),
         }
@@ -62,8 +63,11 @@ impl Resource for Messages {
         read_new(fields, app.max_body_bytes)
     }
 
-    fn set_idempotency_key(new: &mut NewMessage, key: Option<String>) -> Result<(), ApiError> {
-        idempotency::apply(new, key)
+    fn set_beside(new: &mut NewMessage, beside: &Beside) -> Result<(), ApiError> {
+        if let Some(trace) = &beside.trace {
+            trace.apply(new);
+        }
+        idempotency::apply(new, beside.idempotency_key.clone())
     }
 
     fn new_value(new: &NewMessage, field: MessageField) -> Option<Value> {

@@ -28,7 +28,7 @@ use crate::wire::fields::Fields;
 pub use crons::Crons;
 pub use messages::Messages;
 pub use queues::Queues;
-pub use resource::{Deletion, Resource, Stored};
+pub use resource::{Beside, Deletion, Resource, Stored};
 
 /// Rows that one request may change or delete by a filter; all or none.
 pub const LARGEST_CHANGE: i64 = 1_000;
@@ -96,8 +96,7 @@ pub async fn get<R: Resource>(
     Ok(find::<R>(app, caller, listing, fields).await?.pop())
 }
 
-/// Creates a row of what a JSON object describes. The key, where there is one, makes a repetition of the request be answered
-/// as the first one was; only messages have one.
+/// Creates a row of what a JSON object describes.
 ///
 /// # Errors
 /// What the caller may not do, what is wrong with the object, what cannot be stored.
@@ -105,11 +104,11 @@ pub async fn create<R: Resource>(
     app: &App,
     caller: &Caller,
     json: &str,
-    idempotency_key: Option<String>,
+    beside: &Beside,
 ) -> Result<Stored<R::Row>, ApiError> {
     let grant = caller.grant(Operation::Save)?;
     let mut new = read_new::<R>(app, &grant, json)?;
-    R::set_idempotency_key(&mut new, idempotency_key)?;
+    R::set_beside(&mut new, beside)?;
     R::check_new(app, &grant, &new).await?;
     let stored = R::create(app, new).await?;
     app.audit(caller, R::Field::ENTITY, "create", &[R::id(&stored.row)], None).await;
@@ -120,11 +119,17 @@ pub async fn create<R: Resource>(
 ///
 /// # Errors
 /// As [`create`].
-pub async fn create_all<R: Resource>(app: &App, caller: &Caller, objects: &[String]) -> Result<Vec<R::Row>, ApiError> {
+pub async fn create_all<R: Resource>(
+    app: &App,
+    caller: &Caller,
+    objects: &[String],
+    beside: &Beside,
+) -> Result<Vec<R::Row>, ApiError> {
     let grant = caller.grant(Operation::Save)?;
     let mut new = Vec::with_capacity(objects.len());
     for json in objects {
-        let one = read_new::<R>(app, &grant, json)?;
+        let mut one = read_new::<R>(app, &grant, json)?;
+        R::set_beside(&mut one, beside)?;
         R::check_new(app, &grant, &one).await?;
         new.push(one);
     }

@@ -1,10 +1,12 @@
 //! Queues.
 
 use futures_util::FutureExt;
+use posthaste_core::address::Egress;
 use posthaste_core::entity::{Entity, QueueField};
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::ids::QueueId;
 use posthaste_core::listing::Listing;
+use posthaste_core::queue::CallbackUrl;
 use posthaste_store::changing::Changed;
 use posthaste_store::count::{self, Backlog, Totals};
 use posthaste_store::queue::{self, Deleted, NewQueue, Queue};
@@ -52,6 +54,7 @@ impl Resource for Queues {
     }
 
     async fn check_new(app: &App, grant: &Grant<QueueField>, new: &NewQueue) -> Result<(), ApiError> {
+        check_callback_url(&app.egress, &new.callback_url)?;
         check_dead_letter_queue(app, grant, new.dead_letter_queue_id).await
     }
 
@@ -106,8 +109,13 @@ impl Resource for Queues {
         bounds: Filter<QueueField>,
     ) -> Result<Vec<Queue>, ApiError> {
         let named = patch.dead_letter_queue();
+        let egress = app.egress.clone();
         let plan = move |queue: &Queue| {
             let planned = Self::within(&bounds, queue, || patch.apply(queue))?;
+            // One that was stored before can still be changed otherwise.
+            if planned.callback_url != queue.callback_url {
+                check_callback_url(&egress, &planned.callback_url)?;
+            }
             if planned.dead_letter_queue_id == Some(planned.id) {
                 return Err(invalid("deadLetterQueueId", "a queue cannot be its own dead letter queue"));
             }
@@ -156,6 +164,15 @@ async fn cancel(app: &App, id: QueueId) {
 
 fn unknown_dead_letter_queue(id: Option<QueueId>) -> ApiError {
     ApiError::UnknownQueue { field: "deadLetterQueueId", id: id.map_or(0, |id| id.0) }
+}
+
+/// What no deliverer would call is refused while somebody is there to be told.
+fn check_callback_url(egress: &Egress, url: &str) -> Result<(), ApiError> {
+    match CallbackUrl::parse(url) {
+        Ok(url) => egress.check_url(&url).map_err(ApiError::BlockedAddress),
+        // It was read by the same rules before.
+        Err(_) => Ok(()),
+    }
 }
 
 /// Who may only touch some queues must not send what fails to one of the others.

@@ -12,6 +12,7 @@ use crate::auth::Grant;
 use crate::error::ApiError;
 use crate::wire::fields::Fields;
 use crate::wire::output::Output;
+use crate::wire::trace::Trace;
 
 /// A row that was created.
 #[derive(Debug, Clone)]
@@ -19,6 +20,15 @@ pub struct Stored<R> {
     pub row: R,
     /// It had been created before by a request with the same idempotency key; this is what that one was answered.
     pub replayed: bool,
+}
+
+/// What a request says about a new row outside its body; only messages have such.
+#[derive(Debug, Clone, Default)]
+pub struct Beside {
+    /// Makes a repetition of the request be answered as the first one was.
+    pub idempotency_key: Option<String>,
+    /// The trace that the request belongs to.
+    pub trace: Option<Trace>,
 }
 
 /// Whether what uses a row is deleted with it.
@@ -56,11 +66,11 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
     /// # Errors
     /// The first fault.
     fn read_new(app: &App, fields: Fields<'_>) -> Result<Self::New, ApiError>;
-    /// Gives a new row the key that came beside it.
+    /// Gives a new row what came beside it.
     ///
     /// # Errors
-    /// It has another.
-    fn set_idempotency_key(_: &mut Self::New, _: Option<String>) -> Result<(), ApiError> {
+    /// It says something else itself.
+    fn set_beside(_: &mut Self::New, _: &Beside) -> Result<(), ApiError> {
         Ok(())
     }
     /// What a field of it will hold, as far as that is known.

@@ -21,6 +21,7 @@ use crate::json::{self, Kind};
 use crate::ops::{self, Messages};
 use crate::wire::idempotency;
 use crate::wire::output::{IdStyle, Output};
+use crate::wire::trace::Trace;
 use reading::Items;
 
 /// `POST /messages/batch`
@@ -36,7 +37,14 @@ pub async fn create(
         let problem = "headers must NOT have Idempotency-Key: each message of a batch takes its own idempotencyKey";
         return Err(ApiError::Validation(problem.to_owned()));
     }
-    let read_one = |json: &str| ops::read_new::<Messages>(&app, &grant, json);
+    let trace = Trace::of(request.headers());
+    let read_one = |json: &str| {
+        let mut message = ops::read_new::<Messages>(&app, &grant, json)?;
+        if let Some(trace) = &trace {
+            trace.apply(&mut message);
+        }
+        Ok(message)
+    };
     let kind = Kind::of(&request);
     if kind == Kind::Other {
         return Err(ApiError::MediaType);

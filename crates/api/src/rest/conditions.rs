@@ -80,7 +80,7 @@ fn read<F: Field>(field: F, name: &str, value: &str) -> Result<Value, ApiError> 
     match field.kind() {
         Kind::Id | Kind::Integer => integer(name, value).map(Value::Number),
         Kind::Boolean => boolean(name, value).map(Value::Boolean),
-        Kind::Text | Kind::Json => text(name, value).map(Value::Text),
+        Kind::Text | Kind::Json | Kind::AnyJson => text(name, value).map(Value::Text),
         Kind::Time => moment(name, value).map(Value::Time),
     }
 }

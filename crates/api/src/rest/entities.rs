@@ -12,9 +12,10 @@ use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
 use crate::json;
-use crate::ops::{self, Deletion, Resource};
+use crate::ops::{self, Beside, Deletion, Resource};
 use crate::wire::idempotency;
 use crate::wire::output::View;
+use crate::wire::trace::Trace;
 
 pub async fn list<R: Resource>(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     caller.grant::<R::Field>(Operation::Find)?;
@@ -69,8 +70,13 @@ pub async fn create<R: Resource>(
     caller.grant::<R::Field>(Operation::Save)?;
     let fields = only_fields(&request)?;
     let body = json::text(&request, payload, app.max_body_bytes).await?;
-    let key = if R::Field::ENTITY == Entity::Message { idempotency::header(request.headers())? } else { None };
-    let stored = ops::create::<R>(&app, &caller, &body, key).await?;
+    let beside = match R::Field::ENTITY {
+        Entity::Message => {
+            Beside { idempotency_key: idempotency::header(request.headers())?, trace: Trace::of(request.headers()) }
+        }
+        Entity::Queue | Entity::Cron => Beside::default(),
+    };
+    let stored = ops::create::<R>(&app, &caller, &body, &beside).await?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header(("location", format!("/{}/{}", R::Field::ENTITY.plural(), R::id(&stored.row))));
     if stored.replayed {

@@ -1,7 +1,7 @@
 //! Idempotency keys: how a message is known that was asked for before.
 
 use actix_web::http::header::HeaderMap;
-use posthaste_store::message::{Body, IdempotencyKey, NewMessage};
+use posthaste_store::message::{Body, IdempotencyKey, NewMessage, Sending};
 use serde_json::Value;
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
@@ -70,7 +70,7 @@ pub fn apply(message: &mut NewMessage, key: Option<String>) -> Result<(), ApiErr
 /// written, and in which order its fields and headers came, does not matter.
 #[must_use]
 pub fn fingerprint(message: &NewMessage) -> [u8; 32] {
-    let NewMessage { queue_id, body, headers, at, delay, expires_at, idempotency: _ } = message;
+    let NewMessage { queue_id, body, headers, at, delay, expires_at, ttl, sending, idempotency: _ } = message;
     let mut hash = Hash(Sha256::new());
     hash.some(Some(&queue_id.0.to_be_bytes()));
     hash.some(body.as_ref().map(|body| match body {
@@ -92,6 +92,14 @@ pub fn fingerprint(message: &NewMessage) -> [u8; 32] {
     hash.some(at.map(|at| at.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
     hash.some(delay.map(|delay| delay.as_micros().to_be_bytes()).as_ref().map(<[u8; 16]>::as_slice));
     hash.some(expires_at.map(|at| at.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
+    // Only where they are given, so that fingerprints from before there were any still hold. A trace changes with each request
+    // and nothing in what is asked for.
+    let Sending { connect_timeout_ms, timeout_ms, traceparent: _, tracestate: _ } = sending;
+    if ttl.is_some() || connect_timeout_ms.is_some() || timeout_ms.is_some() {
+        hash.some(ttl.map(|ttl| ttl.as_micros().to_be_bytes()).as_ref().map(<[u8; 16]>::as_slice));
+        hash.some(connect_timeout_ms.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+        hash.some(timeout_ms.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    }
     hash.0.finalize().into()
 }
 
@@ -131,6 +139,8 @@ mod tests {
         assert_eq!(fingerprint(&plain()), fingerprint(&plain()));
         let keyed = IdempotencyKey { key: "k".to_owned(), fingerprint: [7; 32] };
         assert_eq!(fingerprint(&NewMessage { idempotency: Some(keyed), ..plain() }), fingerprint(&plain()));
+        let traced = Sending { traceparent: Some("x".to_owned()), ..Sending::default() };
+        assert_eq!(fingerprint(&NewMessage { sending: traced, ..plain() }), fingerprint(&plain()));
         let with = |headers: &str| NewMessage { headers: serde_json::from_str(headers).ok(), ..plain() };
         assert_eq!(fingerprint(&with(r#"{"a":"1","b":2}"#)), fingerprint(&with(r#"{"b": 2, "a": "1"}"#)));
     }
@@ -152,6 +162,9 @@ mod tests {
             NewMessage { delay: Some(Duration::from_micros(5)), ..plain() },
             NewMessage { delay: Some(Duration::ZERO), ..plain() },
             NewMessage { expires_at: Some(Timestamp(5)), ..plain() },
+            NewMessage { ttl: Some(Duration::from_micros(5)), ..plain() },
+            NewMessage { sending: Sending { timeout_ms: Some(5), ..Sending::default() }, ..plain() },
+            NewMessage { sending: Sending { connect_timeout_ms: Some(5), ..Sending::default() }, ..plain() },
         ];
         for (n, one) in others.iter().enumerate() {
             for another in &others[..n] {

@@ -3,14 +3,14 @@
 mod output;
 
 use posthaste_core::time::Timestamp;
-use posthaste_store::message::{Body, IdempotencyKey, NewMessage};
+use posthaste_store::message::{Body, IdempotencyKey, NewMessage, Sending};
 use serde_json::value::RawValue;
 
 use super::echo::Echo;
 use super::fields::Fields;
 use super::patch::READ_ONLY;
-use super::value::{body, bytes, delay, given, headers, invalid, queue_id, string};
-use super::{idempotency, time};
+use super::value::{body, bytes, connect_timeout, delay, given, headers, invalid, queue_id, string, timeout};
+use super::{idempotency, time, trace};
 use crate::error::ApiError;
 
 pub use output::{accepted, new_output, output};
@@ -23,27 +23,48 @@ pub fn read_new(mut fields: Fields<'_>, largest: usize) -> Result<NewMessage, Ap
     let [queue] = fields.require(["queueId"])?;
     let queue_id = queue_id("queueId", queue)?;
     let at = time_of("when", fields.take("when"))?;
-    let delay = delay("delay", fields.take("delay"))?;
+    let wait = delay("delay", fields.take("delay"))?;
     let expires_at = time_of("expiresAt", fields.take("expiresAt"))?;
+    let ttl = delay("ttl", fields.take("ttl"))?;
     let body = body_of(fields.take("body"), fields.take("bodyBase64"))?;
+    let sending = sending(&mut fields)?;
     let headers = headers(fields.take("headers"))?;
     let key = idempotency::field(fields.take("idempotencyKey"))?;
     let echo = Echo::take(&mut fields, &READ_ONLY);
     fields.finish()?;
 
-    if at.is_some() && delay.is_some() {
+    if at.is_some() && wait.is_some() {
         return Err(invalid("delay", "cannot be given together with when"));
     }
-    if at.is_some() && expires_at <= at && expires_at.is_some() {
-        return Err(expires_too_soon());
+    if ttl.is_some() && expires_at.is_some() {
+        return Err(invalid("ttl", "cannot be given together with expiresAt"));
+    }
+    if ttl.is_some_and(|ttl| ttl.is_zero()) {
+        return Err(invalid("ttl", "must be more than 0"));
     }
     if body.as_ref().is_some_and(|body| body.len() > largest) {
         return Err(ApiError::BodyTooLarge);
     }
-    let mut message = NewMessage { queue_id, body, headers, at, delay, expires_at, idempotency: None };
+    let mut message =
+        NewMessage { queue_id, body, headers, at, delay: wait, expires_at, ttl, sending, idempotency: None };
+    if message.at.is_some() && message.expires_at.is_some() && message.expires_at <= message.at {
+        return Err(expires_too_soon(&message));
+    }
     echo.check_new(|field| new_output(&message, field))?;
     message.idempotency = key.map(|key| IdempotencyKey { key, fingerprint: idempotency::fingerprint(&message) });
     Ok(message)
+}
+
+/// What is particular about how it is sent.
+fn sending(fields: &mut Fields<'_>) -> Result<Sending, ApiError> {
+    let sending = Sending {
+        connect_timeout_ms: connect_timeout(fields.take("connectTimeoutMs"))?,
+        timeout_ms: timeout(fields.take("timeoutMs"))?,
+        traceparent: trace::parent(fields.take("traceparent"))?,
+        tracestate: trace::state(fields.take("tracestate"))?,
+    };
+    trace::check(sending.traceparent.as_ref(), sending.tracestate.as_ref())?;
+    Ok(sending)
 }
 
 /// The body that `body` and `bodyBase64` describe, at most one of them.
@@ -60,8 +81,11 @@ pub fn body_of(text: Option<&RawValue>, binary: Option<&RawValue>) -> Result<Opt
 
 /// What there is to say where a message would never be sent.
 #[must_use]
-pub fn expires_too_soon() -> ApiError {
-    invalid("expiresAt", "must be later than the time at which the message is due, and than now")
+pub fn expires_too_soon(message: &NewMessage) -> ApiError {
+    match message.ttl {
+        None => invalid("expiresAt", "must be later than the time at which the message is due, and than now"),
+        Some(_) => invalid("ttl", "is over by now: it is counted from when"),
+    }
 }
 
 /// Postgres' `text` holds every text but those with U+0000.

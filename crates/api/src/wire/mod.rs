@@ -12,9 +12,11 @@ pub mod message;
 pub mod output;
 pub mod patch;
 pub mod queue;
+pub mod retry_policy;
 pub mod secret;
 pub mod testing;
 pub mod time;
+pub mod trace;
 pub mod value;
 
 use posthaste_core::time::Timestamp;

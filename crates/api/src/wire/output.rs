@@ -30,7 +30,7 @@ pub enum Output<'a> {
     Text(Cow<'a, str>),
     Boolean(bool),
     Time(Timestamp),
-    Json(&'a serde_json::Value),
+    Json(Cow<'a, serde_json::Value>),
 }
 
 impl<'a> Output<'a> {
@@ -52,10 +52,22 @@ impl<'a> Output<'a> {
         at.map_or(Output::Null, Output::Time)
     }
 
+    /// Nothing, or a number.
+    #[must_use]
+    pub fn number(number: Option<i32>) -> Output<'static> {
+        number.map_or(Output::Null, |number| Output::Number(number.into()))
+    }
+
+    /// Nothing, or JSON that was made for the answer.
+    #[must_use]
+    pub fn made(json: Option<serde_json::Value>) -> Output<'static> {
+        json.map_or(Output::Null, |json| Output::Json(Cow::Owned(json)))
+    }
+
     /// Nothing, or JSON.
     #[must_use]
     pub fn json(json: Option<&'a serde_json::Value>) -> Output<'a> {
-        json.map_or(Output::Null, Output::Json)
+        json.map_or(Output::Null, |json| Output::Json(Cow::Borrowed(json)))
     }
 
     /// As conditions compare it. JSON is not compared.

@@ -2,14 +2,15 @@
 
 use posthaste_core::entity::MessageField;
 use posthaste_core::time::Timestamp;
-use posthaste_store::message::{Body, Message, Progress};
+use posthaste_store::message::{Body, Message, Progress, Sending};
 use serde_json::Value;
 
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::message::{body_of, output, time_of};
 use super::output::Output;
-use super::value::{headers, integer, invalid};
+use super::trace;
+use super::value::{connect_timeout, headers, integer, invalid, timeout};
 use crate::error::ApiError;
 
 const REQUIRED: [&str; 1] = ["queueId"];
@@ -32,6 +33,10 @@ pub struct MessagePatch {
     body: Option<Option<Body>>,
     headers: Option<Option<Value>>,
     expires_at: Option<Option<Timestamp>>,
+    connect_timeout_ms: Option<Option<i32>>,
+    timeout_ms: Option<Option<i32>>,
+    traceparent: Option<Option<String>>,
+    tracestate: Option<Option<String>>,
     echo: Echo<MessageField>,
 }
 
@@ -49,9 +54,25 @@ impl MessagePatch {
         let body = body_of(text, binary)?;
         let headers = fields.take("headers").map(|value| headers(Some(value))).transpose()?;
         let expires_at = fields.take("expiresAt").map(|value| time_of("expiresAt", Some(value))).transpose()?;
+        let connect_timeout_ms =
+            fields.take("connectTimeoutMs").map(|value| connect_timeout(Some(value))).transpose()?;
+        let timeout_ms = fields.take("timeoutMs").map(|value| timeout(Some(value))).transpose()?;
+        let traceparent = fields.take("traceparent").map(|value| trace::parent(Some(value))).transpose()?;
+        let tracestate = fields.take("tracestate").map(|value| trace::state(Some(value))).transpose()?;
         let echo = Echo::take(&mut fields, &READ_ONLY);
         fields.finish()?;
-        Ok(MessagePatch { queue_id, when, body: is_given.then_some(body), headers, expires_at, echo })
+        Ok(MessagePatch {
+            queue_id,
+            when,
+            body: is_given.then_some(body),
+            headers,
+            expires_at,
+            connect_timeout_ms,
+            timeout_ms,
+            traceparent,
+            tracestate,
+            echo,
+        })
     }
 
     /// The same, but what a message cannot do without must be there.
@@ -97,6 +118,7 @@ impl MessagePatch {
                 *due_at = when;
             }
         }
+        self.change_sending(&mut changed.sending)?;
         if changed == *message {
             return Ok(changed);
         }
@@ -105,6 +127,22 @@ impl MessagePatch {
             return Err(invalid("expiresAt", "must be later than the message is due"));
         }
         Ok(changed)
+    }
+
+    fn change_sending(&self, sending: &mut Sending) -> Result<(), ApiError> {
+        if let Some(timeout) = self.connect_timeout_ms {
+            sending.connect_timeout_ms = timeout;
+        }
+        if let Some(timeout) = self.timeout_ms {
+            sending.timeout_ms = timeout;
+        }
+        if let Some(parent) = &self.traceparent {
+            sending.traceparent.clone_from(parent);
+        }
+        if let Some(state) = &self.tracestate {
+            sending.tracestate.clone_from(state);
+        }
+        trace::check(sending.traceparent.as_ref(), sending.tracestate.as_ref())
     }
 
     /// Whether this is the body as answers show it: binary ones are shown as text, too.

@@ -1,15 +1,19 @@
 //! Queues in JSON.
 
+use posthaste_core::backoff::Backoff;
 use posthaste_core::entity::QueueField;
 use posthaste_core::ids::QueueId;
-use posthaste_core::queue::{CallbackUrl, Method, QueueName, check_max_retries};
-use posthaste_store::queue::{NewQueue, Queue};
+use posthaste_core::queue::{CallbackUrl, MAX_AGE_SECONDS, Method, QueueName, check_max_retries};
+use posthaste_store::queue::{NewQueue, Policy, Queue};
 use serde_json::Value;
 
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::output::Output;
-use super::value::{given, headers, integer, invalid, queue_id, refused, string};
+use super::retry_policy;
+use super::value::{
+    boolean, connect_timeout, given, headers, integer, invalid, queue_id, refused, string, timeout, within,
+};
 use crate::error::ApiError;
 
 /// Retries of a queue that does not say.
@@ -39,6 +43,12 @@ pub fn output(queue: &Queue, field: QueueField) -> Output<'_> {
         QueueField::UpdatedAt => Output::Time(queue.updated_at),
         QueueField::PausedAt => Output::time(queue.paused_at),
         QueueField::PausedReason => Output::text(queue.paused_reason.as_deref()),
+        QueueField::RetryPolicy
+        | QueueField::MaxAgeSeconds
+        | QueueField::FinalStatuses
+        | QueueField::ConnectTimeoutMs
+        | QueueField::TimeoutMs
+        | QueueField::DeadLetterExpired => of_policy(&queue.policy, field),
     }
 }
 
@@ -52,7 +62,37 @@ pub fn new_output(queue: &NewQueue, field: QueueField) -> Output<'_> {
         QueueField::Headers => Output::json(queue.headers.as_ref()),
         QueueField::DeadLetterQueueId => Output::id(queue.dead_letter_queue_id.map(|id| id.0)),
         QueueField::MaxRetries => queue.max_retries.map_or(Output::Null, |max| Output::Number(max.into())),
+        QueueField::RetryPolicy
+        | QueueField::MaxAgeSeconds
+        | QueueField::FinalStatuses
+        | QueueField::ConnectTimeoutMs
+        | QueueField::TimeoutMs
+        | QueueField::DeadLetterExpired => of_policy(&queue.policy, field),
         QueueField::Id
+        | QueueField::CreatedAt
+        | QueueField::UpdatedAt
+        | QueueField::PausedAt
+        | QueueField::PausedReason => Output::Null,
+    }
+}
+
+fn of_policy(policy: &Policy, field: QueueField) -> Output<'static> {
+    match field {
+        QueueField::RetryPolicy => Output::made(policy.backoff.as_ref().map(retry_policy::write)),
+        QueueField::MaxAgeSeconds => Output::Number(policy.max_age_seconds),
+        QueueField::FinalStatuses => {
+            Output::made(policy.final_statuses.as_ref().map(|entries| serde_json::json!(entries)))
+        }
+        QueueField::ConnectTimeoutMs => Output::number(policy.connect_timeout_ms),
+        QueueField::TimeoutMs => Output::number(policy.timeout_ms),
+        QueueField::DeadLetterExpired => Output::Boolean(policy.dead_letter_expired),
+        QueueField::Id
+        | QueueField::Name
+        | QueueField::CallbackUrl
+        | QueueField::Method
+        | QueueField::Headers
+        | QueueField::DeadLetterQueueId
+        | QueueField::MaxRetries
         | QueueField::CreatedAt
         | QueueField::UpdatedAt
         | QueueField::PausedAt
@@ -69,7 +109,59 @@ pub struct QueuePatch {
     headers: Option<Option<Value>>,
     dead_letter_queue_id: Option<Option<QueueId>>,
     max_retries: Option<Option<i32>>,
+    policy: PolicyPatch,
     echo: Echo<QueueField>,
+}
+
+/// What a request says about how messages are delivered.
+#[derive(Debug, Clone)]
+struct PolicyPatch {
+    backoff: Option<Option<Backoff>>,
+    max_age_seconds: Option<i32>,
+    final_statuses: Option<Option<Vec<String>>>,
+    connect_timeout_ms: Option<Option<i32>>,
+    timeout_ms: Option<Option<i32>>,
+    dead_letter_expired: Option<bool>,
+}
+
+impl PolicyPatch {
+    fn take(fields: &mut Fields<'_>) -> Result<PolicyPatch, ApiError> {
+        let age = |value| within("maxAgeSeconds", MAX_AGE_SECONDS, value);
+        Ok(PolicyPatch {
+            backoff: fields.take("retryPolicy").map(|value| retry_policy::read(Some(value))).transpose()?,
+            max_age_seconds: fields.take("maxAgeSeconds").map(age).transpose()?,
+            final_statuses: fields
+                .take("finalStatuses")
+                .map(|value| retry_policy::read_final(Some(value)))
+                .transpose()?,
+            connect_timeout_ms: fields
+                .take("connectTimeoutMs")
+                .map(|value| connect_timeout(Some(value)))
+                .transpose()?,
+            timeout_ms: fields.take("timeoutMs").map(|value| timeout(Some(value))).transpose()?,
+            dead_letter_expired: fields
+                .take("deadLetterExpired")
+                .map(|value| boolean("deadLetterExpired", value))
+                .transpose()?,
+        })
+    }
+
+    fn apply(&self, policy: &Policy) -> Policy {
+        Policy {
+            backoff: self.backoff.as_ref().unwrap_or(&policy.backoff).clone(),
+            max_age_seconds: self.max_age_seconds.map_or(policy.max_age_seconds, i64::from),
+            final_statuses: self.final_statuses.as_ref().unwrap_or(&policy.final_statuses).clone(),
+            connect_timeout_ms: self.connect_timeout_ms.unwrap_or(policy.connect_timeout_ms),
+            timeout_ms: self.timeout_ms.unwrap_or(policy.timeout_ms),
+            dead_letter_expired: self.dead_letter_expired.unwrap_or(policy.dead_letter_expired),
+        }
+    }
+}
+
+/// The retries of a queue that does not say: as many as its waits are meant for.
+fn default_retries(backoff: Option<&Backoff>) -> i32 {
+    let waits = backoff.and_then(Backoff::retries).and_then(|waits| i32::try_from(waits).ok());
+    waits.unwrap_or(i32::from(DEFAULT_MAX_RETRIES))
 }
 
 impl QueuePatch {
@@ -103,6 +195,7 @@ impl QueuePatch {
                 check_max_retries(number).map_err(|problem| invalid("maxRetries", problem))
             })
             .transpose()?;
+        let policy = PolicyPatch::take(&mut fields)?;
         let echo = Echo::take(&mut fields, &READ_ONLY);
         fields.finish()?;
         Ok(QueuePatch {
@@ -112,6 +205,7 @@ impl QueuePatch {
             headers,
             dead_letter_queue_id,
             max_retries: max_retries.map(|max| max.map(i32::from)),
+            policy,
             echo,
         })
     }
@@ -132,13 +226,15 @@ impl QueuePatch {
     pub fn create(self) -> Result<NewQueue, ApiError> {
         self.echo.check_new(|_| Output::Null)?;
         let missing = |name: &str| ApiError::Validation(format!("body must have required property '{name}'"));
+        let policy = self.policy.apply(&Policy::default());
         Ok(NewQueue {
             callback_url: self.callback_url.ok_or_else(|| missing("callbackUrl"))?,
             method: self.method.ok_or_else(|| missing("method"))?,
             name: self.name.ok_or_else(|| missing("name"))?,
             headers: self.headers.flatten(),
             dead_letter_queue_id: self.dead_letter_queue_id.flatten(),
-            max_retries: self.max_retries.unwrap_or(Some(i32::from(DEFAULT_MAX_RETRIES))),
+            max_retries: self.max_retries.unwrap_or_else(|| Some(default_retries(policy.backoff.as_ref()))),
+            policy,
         })
     }
 
@@ -156,6 +252,7 @@ impl QueuePatch {
             headers: self.headers.as_ref().unwrap_or(&queue.headers).clone(),
             dead_letter_queue_id: self.dead_letter_queue_id.unwrap_or(queue.dead_letter_queue_id),
             max_retries: self.max_retries.unwrap_or(queue.max_retries),
+            policy: self.policy.apply(&queue.policy),
             ..queue.clone()
         })
     }

@@ -3,12 +3,13 @@
 //! One coercion is left of those of the original: a number may come as a string, as ids do in every answer. A string
 //! that comes as a number is more often a mistake than meant.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_core::ids::QueueId;
-use posthaste_core::queue::check_headers;
+use posthaste_core::queue::{CONNECT_TIMEOUT_MS, TIMEOUT_MS, check_headers};
 use posthaste_core::refusal::Refusal;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -75,6 +76,43 @@ pub fn integer(field: &str, value: &RawValue) -> Result<i64, ApiError> {
     let whole = digits.strip_suffix(".0").unwrap_or(digits);
     let number = if whole.starts_with('+') { None } else { whole.parse().ok() };
     number.ok_or_else(|| must_be(field, "integer"))
+}
+
+/// True or false.
+///
+/// # Errors
+/// It is something else.
+pub fn boolean(field: &str, value: &RawValue) -> Result<bool, ApiError> {
+    match value.get() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(must_be(field, "boolean")),
+    }
+}
+
+/// A whole number within bounds.
+///
+/// # Errors
+/// As [`integer`]; it is out of the bounds.
+pub fn within(field: &'static str, bounds: RangeInclusive<i32>, value: &RawValue) -> Result<i32, ApiError> {
+    let number = i32::try_from(integer(field, value)?).ok().filter(|number| bounds.contains(number));
+    number.ok_or_else(|| invalid(field, format!("takes {} to {}", bounds.start(), bounds.end())))
+}
+
+/// Milliseconds until there is a connection; `null` or nothing as none.
+///
+/// # Errors
+/// As [`within`].
+pub fn connect_timeout(value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
+    given(value).map(|value| within("connectTimeoutMs", CONNECT_TIMEOUT_MS, value)).transpose()
+}
+
+/// Milliseconds for an attempt as a whole; `null` or nothing as none.
+///
+/// # Errors
+/// As [`within`].
+pub fn timeout(value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
+    given(value).map(|value| within("timeoutMs", TIMEOUT_MS, value)).transpose()
 }
 
 /// The id of a queue.

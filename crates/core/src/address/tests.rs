@@ -1,6 +1,11 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::queue::CallbackUrl;
+
+fn parse(allow: &str, deny: &str) -> Result<Egress, Vec<EgressError>> {
+    Egress::parse(&EgressSettings { allow, deny, ..EgressSettings::default() })
+}
 
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -95,7 +100,7 @@ fn reasons_name_the_narrowest_range() {
 
 #[test]
 fn precedence_is_deny_then_allow_then_built_in() {
-    let egress = Egress::parse("10.0.0.0/8, 127.0.0.1, ::1, fd00::/8", "10.9.0.0/16,8.8.8.8, fd00:ec2::254").unwrap();
+    let egress = parse("10.0.0.0/8, 127.0.0.1, ::1, fd00::/8", "10.9.0.0/16,8.8.8.8, fd00:ec2::254").unwrap();
     for (address, verdict) in [
         ("10.1.2.3", Ok(())),
         ("10.9.2.3", Err("denied")),
@@ -120,6 +125,7 @@ fn precedence_is_deny_then_allow_then_built_in() {
         let given = egress.permits(ip(address)).map_err(|reason| match reason {
             Blocked::Denied => "denied",
             Blocked::NotPublic { .. } => "not public",
+            Blocked::Port { .. } | Blocked::Scheme { .. } => "neither port nor scheme",
         });
         assert_eq!(given, verdict, "{address}");
     }
@@ -127,7 +133,7 @@ fn precedence_is_deny_then_allow_then_built_in() {
 
 #[test]
 fn entries_written_as_ipv4_mapped_mean_the_ipv4_addresses() {
-    let egress = Egress::parse("::ffff:10.0.0.0/104, ::ffff:127.0.0.1", "::ffff:10.9.0.0/112").unwrap();
+    let egress = parse("::ffff:10.0.0.0/104, ::ffff:127.0.0.1", "::ffff:10.9.0.0/112").unwrap();
     assert_eq!(egress.permits(ip("10.1.2.3")), Ok(()));
     assert_eq!(egress.permits(ip("127.0.0.1")), Ok(()));
     assert_eq!(egress.permits(ip("10.9.2.3")), Err(Blocked::Denied));
@@ -137,7 +143,7 @@ fn entries_written_as_ipv4_mapped_mean_the_ipv4_addresses() {
 
 #[test]
 fn an_allowed_nat64_gateway_leads_only_to_what_may_be_called() {
-    let egress = Egress::parse("64:ff9b::/96", "8.8.8.8").unwrap();
+    let egress = parse("64:ff9b::/96", "8.8.8.8").unwrap();
     assert_eq!(egress.permits(ip("64:ff9b::1.1.1.1")), Ok(()));
     assert_eq!(egress.permits(ip("64:ff9b::8.8.8.8")), Err(Blocked::Denied));
     for hidden in ["64:ff9b::10.0.0.1", "64:ff9b::169.254.169.254", "64:ff9b::127.0.0.1"] {
@@ -147,8 +153,8 @@ fn an_allowed_nat64_gateway_leads_only_to_what_may_be_called() {
 
 #[test]
 fn everything_can_be_denied_or_allowed() {
-    let none = Egress::parse("", "0.0.0.0/0,::/0").unwrap();
-    let all = Egress::parse("0.0.0.0/0,::/0", "").unwrap();
+    let none = parse("", "0.0.0.0/0,::/0").unwrap();
+    let all = parse("0.0.0.0/0,::/0", "").unwrap();
     for address in ["1.1.1.1", "10.0.0.1", "2606:4700::1", "::ffff:1.1.1.1", "::1"] {
         assert_eq!(none.permits(ip(address)), Err(Blocked::Denied), "{address}");
         assert_eq!(all.permits(ip(address)), Ok(()), "{address}");
@@ -158,21 +164,139 @@ fn everything_can_be_denied_or_allowed() {
 #[test]
 fn lists_tolerate_space_and_emptiness() {
     for text in ["", " ", ",", " , ,"] {
-        assert_eq!(Egress::parse(text, text), Ok(Egress::default()), "{text:?}");
+        assert_eq!(parse(text, text), Ok(Egress::default()), "{text:?}");
     }
-    assert_eq!(Egress::parse(" 10.0.0.0/8 ,\n127.0.0.1, ", ""), Egress::parse("10.0.0.0/8,127.0.0.1/32", ""));
+    assert_eq!(parse(" 10.0.0.0/8 ,\n127.0.0.1, ", ""), parse("10.0.0.0/8,127.0.0.1/32", ""));
     // Bits beyond the prefix.
-    assert_eq!(Egress::parse("10.1.2.3/8", "").map(|egress| egress.permits(ip("10.9.9.9"))), Ok(Ok(())));
+    assert_eq!(parse("10.1.2.3/8", "").map(|egress| egress.permits(ip("10.9.9.9"))), Ok(Ok(())));
 }
 
 #[test]
 fn bad_entries_are_named() {
     for bad in ["10.0.0.0/33", "10.0.0", "localhost", "::1/129", "10.0.0.0/-1", "010.0.0.1", "10.0.0.0/8/8", "[::1]"] {
-        let allow = Egress::parse(&format!("127.0.0.1,{bad} ,::1"), "").unwrap_err();
-        assert_eq!((allow.list, allow.entry.as_str()), (EgressList::Allow, bad));
-        assert!(allow.to_string().starts_with(&format!("\"{bad}\" is neither")), "{allow}");
-        let deny = Egress::parse("", bad).unwrap_err();
-        assert_eq!((deny.list, deny.entry.as_str()), (EgressList::Deny, bad));
+        let expected = |setting| Err(vec![EgressError { setting, entry: bad.to_owned() }]);
+        assert_eq!(parse(&format!("127.0.0.1,{bad} ,::1"), ""), expected(EgressSetting::Allow));
+        assert_eq!(parse("", bad), expected(EgressSetting::Deny));
+    }
+    for bad in ["0", "65536", "+80", "80-", "-80", "90-80", "80-90-100", "http", "8 0", "0-1"] {
+        let ports = Egress::parse(&EgressSettings { ports: &format!("443,{bad}"), ..EgressSettings::default() });
+        let expected = EgressError { setting: EgressSetting::Ports, entry: bad.to_owned() };
+        assert_eq!(ports, Err(vec![expected]));
+    }
+    let all = EgressSettings { allow: "x,y", deny: "z", ports: "p", schemes: "http,ftp" };
+    let errors = Egress::parse(&all).unwrap_err();
+    let said: Vec<String> = errors.iter().map(|error| format!("{}: {error}", error.setting.variable())).collect();
+    assert_eq!(
+        said,
+        [
+            "EGRESS_ALLOW: \"x\" is neither an IP address nor a CIDR such as 10.1.0.0/16 or fd00::/8",
+            "EGRESS_DENY: \"z\" is neither an IP address nor a CIDR such as 10.1.0.0/16 or fd00::/8",
+            "EGRESS_PORTS: \"p\" is neither a port from 1 to 65535 nor a range such as 8000-8999",
+            "EGRESS_SCHEMES: \"ftp\" is neither http nor https",
+        ]
+    );
+}
+
+#[test]
+fn allowed_gateways_and_tunnels_lead_only_to_what_may_be_called() {
+    let egress = parse("64:ff9b:1::/48,2002::/16,2001::/32,10.9.0.0/16", "8.8.8.8").unwrap();
+    for open in [
+        "64:ff9b:1::1.1.1.1",
+        // 1.1.1.1 behind a prefix of 48, 56 and 64 bits.
+        "64:ff9b:1:101:1:100::",
+        "64:ff9b:1:1:1:101::",
+        "64:ff9b:1:0:1:101:100:0",
+        "64:ff9b:1::10.9.0.1",
+        "2002:101:101::1",
+        "2002:a09:1::1",
+        "2001:0:4136:e378:8000:63bf:fefe:fefe",
+    ] {
+        assert_eq!(egress.permits(ip(open)), Ok(()), "{open}");
+    }
+    for shut in [
+        "64:ff9b:1::10.0.0.1",
+        "64:ff9b:1::8.8.8.8",
+        "64:ff9b:1::127.0.0.1",
+        // 10.0.0.1 and 169.254.169.254 behind a prefix of 48, 56 and 64 bits.
+        "64:ff9b:1:a00:0:100::",
+        "64:ff9b:1:a9fe:a9:fe00::",
+        "64:ff9b:1:a:0:1::",
+        "64:ff9b:1:a9:fe:a9fe::",
+        "64:ff9b:1:0:a:0:100:0",
+        "64:ff9b:1:0:a9:fea9:fe00:0",
+        "2002:a00:1::1",
+        "2002:7f00:1::1",
+        "2002:808:808::1",
+        "2002:a9fe:a9fe::1",
+        // The client 10.0.0.1 of a public server, and a client of the server 10.0.0.1.
+        "2001:0:4136:e378:8000:63bf:f5ff:fffe",
+        "2001:0:a00:1:8000:63bf:fefe:fefe",
+    ] {
+        assert!(egress.permits(ip(shut)).is_err(), "{shut}");
+    }
+}
+
+#[test]
+fn ports_and_schemes() {
+    let egress =
+        |ports, schemes| Egress::parse(&EgressSettings { ports, schemes, ..EgressSettings::default() }).unwrap();
+    let some = egress("80, 443,8000-8999", "HTTPS");
+    let permitted: Vec<u16> = [1, 79, 80, 81, 443, 7999, 8000, 8500, 8999, 9000, 65535]
+        .into_iter()
+        .filter(|&port| some.permits_port(port).is_ok())
+        .collect();
+    assert_eq!(permitted, [80, 443, 8000, 8500, 8999]);
+    assert_eq!(some.permits_port(22), Err(Blocked::Port { port: 22 }));
+    assert_eq!((some.permits_scheme("https"), some.permits_scheme("HTTPS")), (Ok(()), Ok(())));
+    assert_eq!(some.permits_scheme("http"), Err(Blocked::Scheme { permitted: "https" }));
+    let all = egress("", "http,https");
+    assert_eq!(
+        (all.permits_port(1), all.permits_scheme("http"), all.permits_scheme("https")),
+        (Ok(()), Ok(()), Ok(()))
+    );
+    assert_eq!(all.permits_scheme("ftp"), Err(Blocked::Scheme { permitted: "http and https" }));
+}
+
+#[test]
+fn urls_are_judged_as_far_as_they_say_where_they_lead() {
+    let strict =
+        Egress::parse(&EgressSettings { ports: "80,443", schemes: "https", ..EgressSettings::default() }).unwrap();
+    let local = parse("127.0.0.0/8", "93.184.216.34").unwrap();
+    let v6 = parse("::1", "").unwrap();
+    let open = Egress::default();
+    let check = |egress: &Egress, url: &str| egress.check_url(&CallbackUrl::parse(url).unwrap()).is_ok();
+    for (egress, url, expected) in [
+        (&open, "http://example.com/", true),
+        (&open, "http://93.184.216.34:8080/", true),
+        (&open, "http://[2606:4700::1111]/", true),
+        (&open, "http://127.0.0.1/", false),
+        (&open, "http://10.0.0.1:9/x?y", false),
+        (&open, "https://169.254.169.254/latest", false),
+        (&open, "http://0.0.0.0/", false),
+        (&open, "http://[::1]/", false),
+        (&open, "http://[::ffff:10.0.0.1]/", false),
+        (&open, "http://[::ffff:a00:1]/", false),
+        (&open, "http://[64:ff9b::a00:1]:80/", false),
+        (&open, "http://[fd00:ec2::254]/", false),
+        (&open, "http://localhost/", false),
+        (&open, "http://LocalHost:3000/", false),
+        (&open, "http://localhost./", false),
+        (&open, "http://a.b.localhost/", false),
+        (&open, "http://notlocalhost/", true),
+        (&open, "http://localhost.example/", true),
+        (&local, "http://127.0.0.9/", true),
+        (&local, "http://localhost/", true),
+        (&local, "http://[::1]/", false),
+        (&local, "http://93.184.216.34/", false),
+        (&v6, "http://localhost/", true),
+        (&v6, "http://127.0.0.1/", false),
+        (&strict, "https://example.com/", true),
+        (&strict, "https://example.com:80/", true),
+        (&strict, "HTTPS://example.com/", true),
+        (&strict, "https://example.com:8443/", false),
+        (&strict, "http://example.com/", false),
+    ] {
+        assert_eq!(check(egress, url), expected, "{url}");
     }
 }
 
@@ -191,7 +315,7 @@ proptest! {
     #[test]
     fn spelling_an_ipv4_address_as_ipv6_changes_nothing(bits: u32) {
         let v4 = Ipv4Addr::from(bits);
-        let egress = Egress::parse("10.0.0.0/8", "1.0.0.0/8").unwrap();
+        let egress = parse("10.0.0.0/8", "1.0.0.0/8").unwrap();
         prop_assert_eq!(egress.permits(IpAddr::V4(v4)), egress.permits(IpAddr::V6(v4.to_ipv6_mapped())));
     }
 

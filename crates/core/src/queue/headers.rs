@@ -15,11 +15,14 @@ const MOST: usize = 64;
 
 /// Headers that frame the message or belong to one connection (RFC 9110 §7.6.1), so that only the HTTP client can know
 /// them; with `expect`, the client would have to wait for a permission that many receivers never give.
-const NOT_SETTABLE: [&str; 9] = [
+const NOT_SETTABLE: [&str; 12] = [
     "connection",
     "content-length",
     "expect",
+    "http2-settings",
     "keep-alive",
+    "proxy-authenticate",
+    "proxy-authorization",
     "proxy-connection",
     "te",
     "trailer",
@@ -27,10 +30,26 @@ const NOT_SETTABLE: [&str; 9] = [
     "upgrade",
 ];
 
+/// Headers in which Posthaste tells the receiver what it gets, beside all those that begin with [`OUR_PREFIX`]. A receiver trusts
+/// them, so nobody else may write them.
+const OURS: [&str; 3] = ["webhook-id", "webhook-signature", "webhook-timestamp"];
+
+/// What the names of our other headers begin with.
+const OUR_PREFIX: &str = "posthaste-";
+
+/// Whether a name, in lower case, is none that users may set.
+fn is_reserved(name: &str) -> bool {
+    NOT_SETTABLE.contains(&name) || is_ours(name)
+}
+
+fn is_ours(name: &str) -> bool {
+    OURS.contains(&name) || name.starts_with(OUR_PREFIX)
+}
+
 /// Checks headers before they are stored.
 ///
-/// A name is a token (RFC 9110 §5.6.2), is not one that only the HTTP client may set, and differs from the others in more
-/// than case. A value is a string, a number or a boolean; a string has no control character but the tab (§5.5) and is
+/// A name is a token (RFC 9110 §5.6.2), is not one that only the HTTP client or Posthaste may set, and differs from the others in
+/// more than case. A value is a string, a number or a boolean; a string has no control character but the tab (§5.5) and is
 /// sent as UTF-8.
 ///
 /// # Errors
@@ -57,7 +76,7 @@ pub fn check_headers(headers: &Map<String, Value>) -> Result<(), HeaderError> {
 /// without case and come out in lower case and order; numbers and booleans as JSON writes them.
 ///
 /// Takes what [`check_headers`] accepts. Whatever else may have been written into the database by hand: a header that only
-/// the HTTP client may set is left out, and a value that is no string comes out as its JSON text.
+/// the HTTP client or Posthaste may set is left out, and a value that is no string comes out as its JSON text.
 #[must_use]
 pub fn merge_headers(
     queue: Option<&Map<String, Value>>,
@@ -73,7 +92,7 @@ pub fn sendable(headers: &Map<String, Value>) -> impl Iterator<Item = (String, S
     headers
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), text_of(value)))
-        .filter(|(name, _)| !NOT_SETTABLE.contains(&name.as_str()))
+        .filter(|(name, _)| !is_reserved(name))
 }
 
 fn text_of(value: &Value) -> String {
@@ -87,10 +106,11 @@ fn check_name(name: &str) -> Result<(), HeaderError> {
     if name.is_empty() || !name.bytes().all(is_token_byte) {
         return Err(HeaderError::Name { name: excerpt(name) });
     }
-    if NOT_SETTABLE.iter().any(|reserved| reserved.eq_ignore_ascii_case(name)) {
+    let lower = name.to_ascii_lowercase();
+    if NOT_SETTABLE.contains(&lower.as_str()) {
         return Err(HeaderError::NotSettable { name: excerpt(name) });
     }
-    Ok(())
+    if is_ours(&lower) { Err(HeaderError::Ours { name: excerpt(name) }) } else { Ok(()) }
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
@@ -124,6 +144,12 @@ pub enum HeaderError {
     /// Only the HTTP client may set it.
     #[error("the header \"{name}\" cannot be set: it belongs to the connection, not to the message")]
     NotSettable {
+        /// The name.
+        name: String,
+    },
+    /// Only Posthaste may set it.
+    #[error("the header \"{name}\" cannot be set: Posthaste tells receivers about a delivery in it")]
+    Ours {
         /// The name.
         name: String,
     },

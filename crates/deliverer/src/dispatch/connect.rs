@@ -56,6 +56,8 @@ pub(super) fn guarded(
         let ways = Rc::clone(&ways);
         async move {
             let call = Call::current();
+            let scheme = info.request().scheme_str().unwrap_or_default();
+            ways.egress.permits_scheme(scheme).map_err(DialError::from)?;
             let stream = dial(&ways, info.hostname(), info.port(), call.as_deref()).await?;
             let uri: Uri = info.request().clone();
             Ok(Connection::new(uri, Wire::new(stream, call)))
@@ -67,6 +69,7 @@ async fn dial(ways: &Ways, host: &str, port: u16, call: Option<&Call>) -> Result
     if let Some(call) = call {
         call.dialed();
     }
+    ways.egress.permits_port(port).map_err(DialError::from)?;
     // A URL writes an IPv6 address in brackets.
     let literal = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().ok();
     let stream = match &ways.proxy {

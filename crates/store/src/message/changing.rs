@@ -14,7 +14,7 @@ use posthaste_core::ids::{MessageId, Shard};
 use posthaste_core::listing::Listing;
 use serde_json::Value;
 
-use super::{Body, DeletedMessage, Message, Progress, delete, find};
+use super::{Body, DeletedMessage, Message, Progress, Sending, delete, find};
 use crate::change::record_deletions;
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
@@ -24,7 +24,7 @@ use crate::statement::statement;
 /// Messages as they are now, and the shards whose owners have something to do.
 pub type Changes = (Vec<Message>, Vec<Shard>);
 
-/// Changes body, headers, due time and expiry of messages, all or none, and answers them as they are now. The plan is asked
+/// Changes what was asked of messages, but not their queues, all or none, and answers them as they are now. The plan is asked
 /// about every one of them that exists; one that it leaves as it was is not written.
 ///
 /// # Errors
@@ -85,6 +85,7 @@ fn update(planned: Message) -> Update {
         Some(Body::Text(text)) => (Some(text), None),
         Some(Body::Binary(bytes)) => (None, Some(bytes)),
     };
+    let Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate } = planned.sending;
     Update {
         id: planned.id.0,
         body,
@@ -93,6 +94,10 @@ fn update(planned: Message) -> Update {
         scheduled_at: to_postgres(planned.scheduled_at),
         expires_at: planned.expires_at.map(to_postgres),
         due_at: to_postgres(due_at),
+        connect_timeout_ms,
+        timeout_ms,
+        traceparent,
+        tracestate,
     }
 }
 
@@ -111,12 +116,17 @@ statement! {
         scheduled_at: PgTimestamp => Timestamptz,
         expires_at: Option<PgTimestamp> => Nullable<Timestamptz>,
         due_at: PgTimestamp => Timestamptz,
+        connect_timeout_ms: Option<i32> => Nullable<Integer>,
+        timeout_ms: Option<i32> => Nullable<Integer>,
+        traceparent: Option<String> => Nullable<Text>,
+        tracestate: Option<String> => Nullable<Text>,
     }
     row (Timestamptz, Nullable<Integer>)
     "WITH message AS (
          UPDATE posthaste.messages
          SET body = {body}, body_binary = {body_binary}, headers = {headers}, scheduled_at = {scheduled_at},
-             expires_at = {expires_at}, updated_at = now()
+             expires_at = {expires_at}, connect_timeout_ms = {connect_timeout_ms}, timeout_ms = {timeout_ms},
+             traceparent = {traceparent}, tracestate = {tracestate}, updated_at = now()
          WHERE id = {id} RETURNING updated_at
      ), moved AS (
          -- Also where it stays: so the change arrives, at the owner and at subscriptions.

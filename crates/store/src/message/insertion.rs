@@ -9,7 +9,8 @@ use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
-use super::{Body, body};
+use super::sending::Sendings;
+use super::{Body, Sending, body};
 use crate::error::StoreError;
 use crate::reading::{from_postgres, to_postgres};
 use crate::statement::statement;
@@ -28,6 +29,9 @@ pub struct NewMessage {
     pub delay: Option<Duration>,
     /// From then on it is not sent any more.
     pub expires_at: Option<Timestamp>,
+    /// So long after it is due it expires. Does not count where there is an `expires_at`.
+    pub ttl: Option<Duration>,
+    pub sending: Sending,
     pub idempotency: Option<IdempotencyKey>,
 }
 
@@ -35,7 +39,17 @@ impl NewMessage {
     /// A message without anything, due now.
     #[must_use]
     pub fn to(queue_id: QueueId) -> NewMessage {
-        NewMessage { queue_id, body: None, headers: None, at: None, delay: None, expires_at: None, idempotency: None }
+        NewMessage {
+            queue_id,
+            body: None,
+            headers: None,
+            at: None,
+            delay: None,
+            expires_at: None,
+            ttl: None,
+            sending: Sending::default(),
+            idempotency: None,
+        }
     }
 }
 
@@ -102,6 +116,9 @@ pub(super) struct Columns {
     /// In microseconds.
     pub delays: Vec<Option<i64>>,
     pub expiries: Vec<Option<PgTimestamp>>,
+    /// In microseconds.
+    pub ttls: Vec<Option<i64>>,
+    pub sendings: Sendings,
     /// Empty in a batch without keys, as are the fingerprints.
     pub keys: Vec<String>,
     pub fingerprints: Vec<Vec<u8>>,
@@ -110,7 +127,7 @@ pub(super) struct Columns {
 impl Batch {
     /// Takes a message in; whether it has a key must be as with those before it.
     pub fn push(&mut self, message: NewMessage) {
-        let NewMessage { queue_id, body, headers, at, delay, expires_at, idempotency } = message;
+        let NewMessage { queue_id, body, headers, at, delay, expires_at, ttl, sending, idempotency } = message;
         self.bytes += body.as_ref().map_or(0, Body::len);
         let (text, binary) = match body {
             None => (None, None),
@@ -123,8 +140,10 @@ impl Batch {
         columns.binaries.push(binary);
         columns.headers.push(headers);
         columns.times.push(at.map(to_postgres));
-        columns.delays.push(delay.map(|delay| i64::try_from(delay.as_micros()).unwrap_or(i64::MAX)));
+        columns.delays.push(delay.map(micros));
         columns.expiries.push(expires_at.map(to_postgres));
+        columns.ttls.push(ttl.map(micros));
+        columns.sendings.push(sending);
         if let Some(IdempotencyKey { key, fingerprint }) = idempotency {
             columns.keys.push(key);
             columns.fingerprints.push(fingerprint.to_vec());
@@ -167,6 +186,8 @@ impl Batch {
             times: all.times.split_off(at),
             delays: all.delays.split_off(at),
             expiries: all.expiries.split_off(at),
+            ttls: all.ttls.split_off(at),
+            sendings: all.sendings.split_off(at),
             keys: all.keys.split_off(of_keys),
             fingerprints: all.fingerprints.split_off(of_keys),
         };
@@ -179,16 +200,21 @@ impl Batch {
 
     /// The messages, in the order in which they came.
     pub fn into_messages(self) -> impl Iterator<Item = NewMessage> {
-        let Columns { queues, bodies, binaries, headers, times, delays, expiries, keys, fingerprints } = self.columns;
-        let rows = queues.into_iter().zip(bodies).zip(binaries).zip(headers).zip(times).zip(delays).zip(expiries);
+        let Columns { queues, bodies, binaries, headers, times, delays, expiries, ttls, sendings, keys, fingerprints } =
+            self.columns;
+        let what = queues.into_iter().zip(bodies).zip(binaries).zip(headers);
+        let when = times.into_iter().zip(delays).zip(expiries).zip(ttls);
         let mut keys = keys.into_iter().zip(fingerprints);
-        rows.map(move |((((((queue, text), binary), headers), at), delay), expires_at)| NewMessage {
+        let rows = what.zip(when).zip(sendings.into_each());
+        rows.map(move |(((((queue, text), binary), headers), (((at, delay), expires_at), ttl)), sending)| NewMessage {
             queue_id: QueueId(queue),
             body: body(text, binary),
             headers,
             at: at.map(from_postgres),
             delay: delay.map(|micros| Duration::from_micros(micros.unsigned_abs())),
             expires_at: expires_at.map(from_postgres),
+            ttl: ttl.map(|micros| Duration::from_micros(micros.unsigned_abs())),
+            sending,
             idempotency: keys
                 .next()
                 .and_then(|(key, fingerprint)| Some(IdempotencyKey { key, fingerprint: fingerprint.try_into().ok()? })),
@@ -204,8 +230,23 @@ impl Batch {
 /// [`StoreError::MissingPartition`] asks for `partition::ensure_partitions`.
 pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<Verdict>, StoreError> {
     type Row = (i64, Option<i64>, Option<i32>, PgTimestamp, PgTimestamp);
-    let Columns { queues, bodies, binaries, headers, times, delays, expiries, .. } = &batch.columns;
-    let rows: Vec<Row> = Insert { queues, bodies, binaries, headers, times, delays, expiries }.load(conn).await?;
+    let Columns { queues, bodies, binaries, headers, times, delays, expiries, ttls, sendings, .. } = &batch.columns;
+    let Sendings { connect_timeouts, timeouts, parents, states } = sendings;
+    let statement = Insert {
+        queues,
+        bodies,
+        binaries,
+        headers,
+        times,
+        delays,
+        expiries,
+        ttls,
+        connect_timeouts,
+        timeouts,
+        parents,
+        states,
+    };
+    let rows: Vec<Row> = statement.load(conn).await?;
     let mut verdicts = vec![Verdict::UnknownQueue; batch.len()];
     for (ordinal, id, shard, created_at, scheduled_at) in rows {
         *place(&mut verdicts, ordinal)? = match id {
@@ -214,6 +255,10 @@ pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<V
         };
     }
     Ok(verdicts)
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 pub(super) fn accepted(id: i64, shard: Option<i32>, created_at: PgTimestamp, scheduled_at: PgTimestamp) -> Accepted {
@@ -243,14 +288,22 @@ statement! {
         times: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
         delays: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         expiries: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
+        ttls: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        connect_timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
+        timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
+        parents: &'a [Option<String>] => Array<Nullable<Text>>,
+        states: &'a [Option<String>] => Array<Nullable<Text>>,
     }
     row (BigInt, Nullable<BigInt>, Nullable<Integer>, Timestamptz, Timestamptz)
     "WITH asked AS MATERIALIZED (
-         SELECT i.ord, i.queue_id, i.expires_at,
-                coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at,
+         SELECT i.ord, i.queue_id, i.scheduled_at,
+                coalesce(i.expires_at, i.scheduled_at + i.ttl * interval '1 microsecond') AS expires_at,
                 (SELECT q.spread FROM posthaste.queues q WHERE q.id = i.queue_id) AS spread
-         FROM unnest({queues}, {times}, {delays}, {expiries})
-              WITH ORDINALITY AS i(queue_id, at, delay, expires_at, ord)
+         FROM (
+             SELECT i.*, coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at
+             FROM unnest({queues}, {times}, {delays}, {expiries}, {ttls})
+                  WITH ORDINALITY AS i(queue_id, at, delay, expires_at, ttl, ord)
+         ) AS i
      ), known AS MATERIALIZED (
          SELECT a.*, coalesce(a.expires_at <= greatest(a.scheduled_at, now()), false) AS expired
          FROM asked a WHERE a.spread IS NOT NULL
@@ -259,10 +312,13 @@ statement! {
      ), placed AS MATERIALIZED (
          SELECT n.*, posthaste.shard_of(n.queue_id, n.id, NULL, n.spread) AS shard FROM numbered n
      ), message AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at)
-         SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at
+         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at,
+                connect_timeout_ms, timeout_ms, traceparent, tracestate)
+         SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at,
+                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate
          FROM placed p
-         JOIN unnest({bodies}, {binaries}, {headers}) WITH ORDINALITY AS b(body, body_binary, headers, ord) USING (ord)
+         JOIN unnest({bodies}, {binaries}, {headers}, {connect_timeouts}, {timeouts}, {parents}, {states}) WITH ORDINALITY
+              AS b(body, body_binary, headers, connect_timeout_ms, timeout_ms, traceparent, tracestate, ord) USING (ord)
      ), pending AS (
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
          SELECT id, queue_id, shard, scheduled_at FROM placed

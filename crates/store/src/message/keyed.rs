@@ -13,6 +13,7 @@ use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
 use super::insertion::{Batch, Columns, Verdict, accepted, place};
+use super::sending::Sendings;
 use crate::error::StoreError;
 use crate::statement::statement;
 
@@ -75,10 +76,26 @@ impl Interim {
 
 async fn insert(conn: &mut AsyncPgConnection, batch: &Batch, lifetime: Duration) -> Result<Vec<Interim>, StoreError> {
     type Row = (i64, bool, Option<i64>, Option<i32>, PgTimestamp, PgTimestamp);
-    let Columns { queues, bodies, binaries, headers, times, delays, expiries, keys, fingerprints } = &batch.columns;
-    let lifetime = i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX);
-    let statement =
-        InsertKeyed { queues, bodies, binaries, headers, times, delays, expiries, keys, fingerprints, lifetime };
+    let Columns { queues, bodies, binaries, headers, times, delays, expiries, ttls, sendings, keys, fingerprints } =
+        &batch.columns;
+    let Sendings { connect_timeouts, timeouts, parents, states } = sendings;
+    let statement = InsertKeyed {
+        queues,
+        bodies,
+        binaries,
+        headers,
+        times,
+        delays,
+        expiries,
+        ttls,
+        connect_timeouts,
+        timeouts,
+        parents,
+        states,
+        keys,
+        fingerprints,
+        lifetime: i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX),
+    };
     let rows: Vec<Row> = statement.load(conn).await?;
     let mut verdicts = vec![Interim::UnlessKeyed(Verdict::UnknownQueue); batch.len()];
     for (ordinal, expired, id, shard, created_at, scheduled_at) in rows {
@@ -129,17 +146,25 @@ statement! {
         times: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
         delays: &'a [Option<i64>] => Array<Nullable<BigInt>>,
         expiries: &'a [Option<PgTimestamp>] => Array<Nullable<Timestamptz>>,
+        ttls: &'a [Option<i64>] => Array<Nullable<BigInt>>,
+        connect_timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
+        timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
+        parents: &'a [Option<String>] => Array<Nullable<Text>>,
+        states: &'a [Option<String>] => Array<Nullable<Text>>,
         keys: &'a [String] => Array<Text>,
         fingerprints: &'a [Vec<u8>] => Array<Binary>,
         lifetime: i64 => BigInt,
     }
     row (BigInt, Bool, Nullable<BigInt>, Nullable<Integer>, Timestamptz, Timestamptz)
     "WITH asked AS MATERIALIZED (
-         SELECT i.ord, i.queue_id, i.key, i.fingerprint, i.expires_at,
-                coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at,
+         SELECT i.ord, i.queue_id, i.key, i.fingerprint, i.scheduled_at,
+                coalesce(i.expires_at, i.scheduled_at + i.ttl * interval '1 microsecond') AS expires_at,
                 (SELECT q.spread FROM posthaste.queues q WHERE q.id = i.queue_id) AS spread
-         FROM unnest({queues}, {keys}, {fingerprints}, {times}, {delays}, {expiries})
-              WITH ORDINALITY AS i(queue_id, key, fingerprint, at, delay, expires_at, ord)
+         FROM (
+             SELECT i.*, coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at
+             FROM unnest({queues}, {keys}, {fingerprints}, {times}, {delays}, {expiries}, {ttls})
+                  WITH ORDINALITY AS i(queue_id, key, fingerprint, at, delay, expires_at, ttl, ord)
+         ) AS i
      ), known AS MATERIALIZED (
          SELECT a.*, coalesce(a.expires_at <= greatest(a.scheduled_at, now()), false) AS expired
          FROM asked a WHERE a.spread IS NOT NULL
@@ -161,10 +186,13 @@ statement! {
          SELECT n.*, posthaste.shard_of(n.queue_id, n.id, NULL, n.spread) AS shard
          FROM numbered n JOIN claimed c ON c.message_id = n.id
      ), message AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at)
-         SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at
+         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at,
+                connect_timeout_ms, timeout_ms, traceparent, tracestate)
+         SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at,
+                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate
          FROM placed p
-         JOIN unnest({bodies}, {binaries}, {headers}) WITH ORDINALITY AS b(body, body_binary, headers, ord) USING (ord)
+         JOIN unnest({bodies}, {binaries}, {headers}, {connect_timeouts}, {timeouts}, {parents}, {states}) WITH ORDINALITY
+              AS b(body, body_binary, headers, connect_timeout_ms, timeout_ms, traceparent, tracestate, ord) USING (ord)
      ), pending AS (
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
          SELECT id, queue_id, shard, scheduled_at FROM placed

@@ -5,7 +5,7 @@ use diesel::prelude::*;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::QueueId;
 
-use super::{NewQueue, Queue, Row};
+use super::{NewQueue, PolicyRow, Queue, Row};
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
 use crate::schema::queues;
@@ -29,6 +29,7 @@ pub async fn insert_all(
                     queues::headers.eq(&queue.headers),
                     queues::dead_letter_queue_id.eq(queue.dead_letter_queue_id.map(|id| id.0)),
                     queues::max_retries.eq(queue.max_retries),
+                    PolicyRow::from(&queue.policy),
                 ))
                 .returning(Row::as_returning())
                 .get_result(conn)
@@ -70,6 +71,7 @@ pub async fn change<E: Send>(
                     queues::dead_letter_queue_id.eq(planned.dead_letter_queue_id.map(|id| id.0)),
                     queues::max_retries.eq(planned.max_retries),
                     queues::updated_at.eq(now),
+                    PolicyRow::from(&planned.policy),
                 ))
                 .returning(Row::as_returning())
                 .get_result(conn)

@@ -1,6 +1,6 @@
 //! Lists and counts of queues.
 
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Jsonb, Nullable, Text, Timestamptz};
 use diesel_async::AsyncPgConnection;
 use posthaste_core::entity::QueueField;
 use posthaste_core::filter::Filter;
@@ -28,6 +28,22 @@ type SqlRow = (
     Nullable<Text>,
     Timestamptz,
     Timestamptz,
+    PolicySql,
+);
+
+/// The columns of [`PolicyRow`](super::PolicyRow).
+type PolicySql = (
+    Nullable<Text>,
+    BigInt,
+    Double,
+    BigInt,
+    Nullable<Array<BigInt>>,
+    Double,
+    BigInt,
+    Nullable<Array<Text>>,
+    Nullable<Integer>,
+    Nullable<Integer>,
+    Bool,
 );
 
 /// Reads a list of queues.
@@ -67,7 +83,9 @@ pub async fn of_dead_letter_queues(
 fn rows(page: Sql) -> Sql {
     Sql::new(
         "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.max_retries, q.paused_at,
-                q.paused_reason, q.created_at, q.updated_at FROM ",
+                q.paused_reason, q.created_at, q.updated_at, q.retry_kind, q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms,
+                q.retry_schedule_ms, q.retry_jitter, q.max_age_seconds, q.final_statuses, q.connect_timeout_ms, q.timeout_ms,
+                q.dead_letter_expired FROM ",
     )
     .sql(page)
     .text(" JOIN posthaste.queues q ON q.id = page.id")
@@ -92,5 +110,12 @@ fn field(field: QueueField) -> Expression {
         QueueField::UpdatedAt => column("q.updated_at"),
         QueueField::PausedAt => nullable("q.paused_at"),
         QueueField::PausedReason => nullable("q.paused_reason"),
+        QueueField::MaxAgeSeconds => column("q.max_age_seconds"),
+        QueueField::ConnectTimeoutMs => nullable("q.connect_timeout_ms"),
+        QueueField::TimeoutMs => nullable("q.timeout_ms"),
+        QueueField::DeadLetterExpired => column("q.dead_letter_expired"),
+        // Not compared by, see `Field::is_comparable`.
+        QueueField::RetryPolicy => nullable("q.retry_kind"),
+        QueueField::FinalStatuses => nullable("q.final_statuses"),
     }
 }

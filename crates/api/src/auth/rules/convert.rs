@@ -29,7 +29,7 @@ pub(super) fn value(kind: Kind, claim: &Json) -> Option<Value> {
         (Kind::Boolean, Json::Bool(value)) => Some(Value::Boolean(*value)),
         (Kind::Boolean, Json::String(text)) => text.parse().ok().map(Value::Boolean),
         (Kind::Time, Json::String(text)) => time::parse(text).map(Value::Time),
-        (Kind::Text | Kind::Boolean | Kind::Time | Kind::Json, _) => None,
+        (Kind::Text | Kind::Boolean | Kind::Time | Kind::Json | Kind::AnyJson, _) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the fields of a message hold.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use posthaste_core::entity::MessageField;
 use posthaste_core::time::Timestamp;
@@ -27,6 +28,10 @@ pub fn output(message: &Message, field: MessageField) -> Output<'_> {
         MessageField::Status => Output::text(Some(status(message.progress))),
         MessageField::ExpiresAt => Output::time(message.expires_at),
         MessageField::BodyBase64 => base64(message.body.as_ref()),
+        MessageField::ConnectTimeoutMs => Output::number(message.sending.connect_timeout_ms),
+        MessageField::TimeoutMs => Output::number(message.sending.timeout_ms),
+        MessageField::Traceparent => Output::text(message.sending.traceparent.as_deref()),
+        MessageField::Tracestate => Output::text(message.sending.tracestate.as_deref()),
     }
 }
 
@@ -41,8 +46,12 @@ pub fn new_output(message: &NewMessage, field: MessageField) -> Output<'_> {
         MessageField::Headers => Output::json(message.headers.as_ref()),
         MessageField::Retries => Output::Number(0),
         MessageField::Status => Output::text(Some("pending")),
-        MessageField::ExpiresAt => Output::time(message.expires_at),
+        MessageField::ExpiresAt => Output::time(message.expires_at.or_else(|| Some(after(message.at?, message.ttl?)))),
         MessageField::BodyBase64 => base64(message.body.as_ref()),
+        MessageField::ConnectTimeoutMs => Output::number(message.sending.connect_timeout_ms),
+        MessageField::TimeoutMs => Output::number(message.sending.timeout_ms),
+        MessageField::Traceparent => Output::text(message.sending.traceparent.as_deref()),
+        MessageField::Tracestate => Output::text(message.sending.tracestate.as_deref()),
         MessageField::Id
         | MessageField::SentAt
         | MessageField::CronId
@@ -63,9 +72,14 @@ pub fn accepted(message: NewMessage, accepted: &Accepted) -> Message {
         cron_id: None,
         created_at: accepted.created_at,
         updated_at: accepted.created_at,
-        expires_at: message.expires_at,
+        expires_at: message.expires_at.or(message.ttl.map(|ttl| after(accepted.scheduled_at, ttl))),
         progress: Progress::Pending { attempts_ended: 0, due_at: accepted.scheduled_at },
+        sending: message.sending,
     }
+}
+
+fn after(at: Timestamp, duration: Duration) -> Timestamp {
+    at.saturating_add(duration)
 }
 
 /// A body as text, if it is.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use posthaste_core::ids::QueueId;
 use posthaste_core::time::Timestamp;
 
@@ -40,6 +42,36 @@ fn times_are_read_with_their_offset() {
     for json in ["1795439754470", "true", r#""soon""#] {
         let problem = problem(&format!(r#"{{"queueId":7,"when":{json}}}"#));
         assert!(problem.starts_with("body/when: takes a time such as"), "{problem}");
+    }
+}
+
+#[test]
+fn how_it_is_sent() {
+    let message = read(
+        r#"{"queueId":7,"ttl":"PT1M","connectTimeoutMs":1,"timeoutMs":"900000",
+            "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b"}"#,
+    );
+    let message = message.unwrap();
+    assert_eq!((message.ttl, message.expires_at), (Some(Duration::from_secs(60)), None));
+    let expected = Sending {
+        connect_timeout_ms: Some(1),
+        timeout_ms: Some(900_000),
+        traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
+        tracestate: Some("a=b".to_owned()),
+    };
+    assert_eq!(message.sending, expected);
+    for (fields, says) in [
+        (r#""ttl":1,"expiresAt":"2099-01-01T00:00:00Z""#, "body/ttl: cannot be given together with expiresAt"),
+        (r#""ttl":0"#, "body/ttl: must be more than 0"),
+        (r#""ttl":-1"#, "body/ttl: must not be negative"),
+        (r#""connectTimeoutMs":60001"#, "body/connectTimeoutMs: takes 1 to 60000"),
+        (r#""timeoutMs":0"#, "body/timeoutMs: takes 1 to 900000"),
+        (r#""timeoutMs":"soon""#, "body/timeoutMs must be integer"),
+        (r#""traceparent":"x""#, "body/traceparent: takes a traceparent of W3C Trace Context"),
+        (r#""tracestate":"a=b""#, "body/tracestate: takes a traceparent beside it"),
+    ] {
+        let problem = problem(&format!(r#"{{"queueId":7,{fields}}}"#));
+        assert!(problem.starts_with(says), "{problem}");
     }
 }
 

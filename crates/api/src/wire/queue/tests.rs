@@ -25,6 +25,7 @@ fn queue() -> Queue {
         updated_at: Timestamp(1000),
         paused_at: None,
         paused_reason: None,
+        policy: Policy::default(),
     }
 }
 
@@ -38,6 +39,7 @@ fn the_least_that_is_needed() {
         headers: None,
         dead_letter_queue_id: None,
         max_retries: Some(5),
+        policy: Policy::default(),
     };
     assert_eq!(queue, expected);
 }
@@ -69,10 +71,52 @@ fn what_is_wrong_is_named() {
         ("name", "\"\""),
         ("maxRetries", "-1"),
         ("headers", "{\"a\": []}"),
+        ("headers", "{\"Webhook-Id\": \"x\"}"),
+        ("retryPolicy", "\"slow\""),
+        ("maxAgeSeconds", "0"),
+        ("maxAgeSeconds", "31536001"),
+        ("finalStatuses", "[200]"),
+        ("connectTimeoutMs", "60001"),
+        ("timeoutMs", "900001"),
+        ("timeoutMs", "0"),
     ] {
         let problem = with(&format!("\"{field}\":{value}"));
         assert!(problem.starts_with(&format!("body/{field}: ")), "{problem}");
     }
+}
+
+#[test]
+fn retries_follow_the_schedule() {
+    let retries = |json: &str| {
+        let with = format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{json}}}"#);
+        create(&with).unwrap().max_retries
+    };
+    for (json, expected) in [
+        (r#""retryPolicy":"standard""#, Some(9)),
+        (r#""retryPolicy":{"type":"schedule","waitsMs":[1,2]}"#, Some(2)),
+        (r#""retryPolicy":"fast""#, Some(5)),
+        (r#""retryPolicy":null"#, Some(5)),
+        (r#""retryPolicy":"standard","maxRetries":3"#, Some(3)),
+        (r#""retryPolicy":"standard","maxRetries":null"#, None),
+    ] {
+        assert_eq!(retries(json), expected, "{json}");
+    }
+}
+
+#[test]
+fn how_messages_are_delivered() {
+    let fields = r#""retryPolicy":"fast","maxAgeSeconds":60,"finalStatuses":[404,"5xx"],"connectTimeoutMs":"7","timeoutMs":8,
+                    "deadLetterExpired":false"#;
+    let queue = create(&format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{fields}}}"#)).unwrap();
+    let expected = Policy {
+        backoff: Some(Backoff::fast()),
+        max_age_seconds: 60,
+        final_statuses: Some(vec!["404".to_owned(), "5xx".to_owned()]),
+        connect_timeout_ms: Some(7),
+        timeout_ms: Some(8),
+        dead_letter_expired: false,
+    };
+    assert_eq!(queue.policy, expected);
 }
 
 #[test]
@@ -105,6 +149,6 @@ fn keys_come_in_the_order_of_the_original() {
     let view = View { row: &queue(), fields: QueueField::ALL, ids: IdStyle::Text, output };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
-        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null}"#
+        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true}"#
     );
 }

@@ -161,3 +161,23 @@ proptest! {
         prop_assert_eq!(check_headers(&headers).is_ok(), HeaderValue::from_bytes(value.as_bytes()).is_ok());
     }
 }
+
+#[test]
+fn what_receivers_trust_is_not_set_by_users() {
+    for name in
+        ["webhook-id", "Webhook-Timestamp", "WEBHOOK-SIGNATURE", "posthaste-attempt", "Posthaste-", "posthaste-x-y"]
+    {
+        let Value::Object(headers) = json!({ name: "1", "x": "2" }) else { panic!("an object") };
+        assert_eq!(check_headers(&headers), Err(HeaderError::Ours { name: name.to_owned() }));
+        assert_eq!(sendable(&headers).collect::<Vec<_>>(), [("x".to_owned(), "2".to_owned())], "{name}");
+    }
+    for name in ["HTTP2-Settings", "Proxy-Authenticate", "Proxy-Authorization"] {
+        let Value::Object(headers) = json!({ name: "1" }) else { panic!("an object") };
+        assert_eq!(check_headers(&headers), Err(HeaderError::NotSettable { name: name.to_owned() }));
+        assert_eq!(sendable(&headers).count(), 0, "{name}");
+    }
+    let Value::Object(headers) = json!({"webhook-ids": "1", "x-posthaste-a": "1", "posthaste": "1"}) else {
+        panic!("an object")
+    };
+    assert_eq!(check_headers(&headers), Ok(()));
+}

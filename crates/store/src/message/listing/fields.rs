@@ -36,7 +36,11 @@ pub(super) fn of_request(field: MessageField) -> bool {
         | MessageField::CreatedAt
         | MessageField::UpdatedAt
         | MessageField::ExpiresAt
-        | MessageField::BodyBase64 => true,
+        | MessageField::BodyBase64
+        | MessageField::ConnectTimeoutMs
+        | MessageField::TimeoutMs
+        | MessageField::Traceparent
+        | MessageField::Tracestate => true,
         MessageField::Id
         | MessageField::QueueId
         | MessageField::When
@@ -127,6 +131,10 @@ pub(super) fn field(view: View, field: MessageField) -> Expression {
         MessageField::CreatedAt => column("m.created_at"),
         MessageField::UpdatedAt => column("m.updated_at"),
         MessageField::ExpiresAt => nullable("m.expires_at"),
+        MessageField::ConnectTimeoutMs => nullable("m.connect_timeout_ms"),
+        MessageField::TimeoutMs => nullable("m.timeout_ms"),
+        MessageField::Traceparent => nullable("m.traceparent"),
+        MessageField::Tracestate => nullable("m.tracestate"),
         // Not compared by, see `Field::is_comparable`.
         MessageField::Headers | MessageField::BodyBase64 => null("NULL::text"),
     }
