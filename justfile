@@ -22,6 +22,10 @@ test *args:
 test-pages:
     cargo test -p posthaste-tests --features browser --test pages
 
+# Ten thousand deliveries to receivers with large answers, and what they leave behind. CI takes a few hundred.
+test-large-answers:
+    POSTHASTE_LARGE_ANSWERS=10000 cargo test -p posthaste-tests --test receivers -- --nocapture thousands_of_large
+
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":
     PROPTEST_CASES={{cases}} cargo test --release -p posthaste-core
@@ -42,7 +46,3 @@ fmt:
 # Exactly what decides whether a change lands.
 ci:
     .ci/run
-
-# Ten thousand deliveries to receivers with large answers: what they leave behind.
-test-large-answers:
-    POSTHASTE_LARGE_ANSWERS=10000 cargo test -p posthaste-tests --test receivers -- --nocapture thousands_of_large_answers
