@@ -29,7 +29,7 @@ async fn the_number_of_statements_does_not_grow_with_rows() {
     let mut counts = Vec::new();
     for rows in [2, 20] {
         let sql = format!(
-            "TRUNCATE posthaste.queues, posthaste.crons, posthaste.messages, posthaste.pending;
+            "TRUNCATE posthaste.queues, posthaste.crons, posthaste.messages, posthaste.pending CASCADE;
              INSERT INTO posthaste.queues (id, name, callback_url, method) SELECT n, n, 'http://x/', 'POST' FROM generate_series(1, {rows}) n;
              UPDATE posthaste.queues SET dead_letter_queue_id = id % {rows} + 1;
              INSERT INTO posthaste.crons (id, queue_id, schedule) SELECT n, n, '@yearly' FROM generate_series(1, {rows}) n;
