@@ -26,6 +26,10 @@ test-pages:
 test-large-answers:
     POSTHASTE_LARGE_ANSWERS=10000 cargo test -p posthaste-tests --test receivers -- --nocapture thousands_of_large
 
+# The Standard Webhooks libraries of PyPI and npm verify what a real deliverer signed; needs python3 and node.
+verify-signatures:
+    deploy/verify-signatures
+
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":
     PROPTEST_CASES={{cases}} cargo test --release -p posthaste-core
