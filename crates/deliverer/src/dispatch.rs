@@ -64,6 +64,11 @@ impl Dispatcher {
         Dispatcher { client: Renewing::new(Rc::clone(&ways), tls), workshop: Workshop { defaults, keys, ways, roots } }
     }
 
+    /// Lets go of connections that nobody uses any more. To be called now and then.
+    pub(crate) fn sweep(&self) {
+        self.client.sweep();
+    }
+
     /// What targets are made with.
     pub(crate) fn workshop(&self) -> &Workshop {
         &self.workshop

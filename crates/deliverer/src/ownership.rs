@@ -37,8 +37,9 @@ const LOOK_FOR_TESTS: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(1);
 /// How long workers may take to say what they are delivering; they answer between two statements.
 const RELEASE: Duration = Duration::from_secs(10);
-/// After a stop, the deliveries that are still under way end within their time limit; beyond this the process ends anyway.
-const DRAIN: Duration = Duration::from_secs(45);
+/// After a stop, the deliveries that are still under way end within their time limits, of which this is the longest that can be set,
+/// with time to read the answer and to write the outcome; beyond it the process ends anyway.
+const DRAIN: Duration = Duration::from_secs(900 + 15);
 
 pub(crate) struct Ownership {
     config: Arc<Config>,

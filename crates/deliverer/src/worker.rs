@@ -39,6 +39,8 @@ const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 2_048, sh
 const POLL: Duration = Duration::from_millis(100);
 /// How long a pause or its end may stay unseen when its notification is lost, or none is sent.
 const POLL_PAUSES: Duration = Duration::from_millis(300);
+/// How often connections that nobody uses any more are looked for.
+const SWEEP: Duration = Duration::from_secs(5);
 /// What a held delivery may need beyond its time limit: reading the answer and writing the outcome.
 const HOLD_MARGIN: Duration = Duration::from_secs(5);
 
@@ -137,6 +139,8 @@ struct Worker {
     poll_at: Instant,
     /// When to read next which queues are paused.
     pauses_at: Instant,
+    /// When to look next for connections that nobody uses any more.
+    sweep_at: Instant,
     stopping: bool,
 }
 
@@ -176,6 +180,7 @@ impl Worker {
             feed: None,
             poll_at: Instant::now(),
             pauses_at: Instant::now(),
+            sweep_at: Instant::now(),
             stopping: false,
         }
     }
@@ -189,6 +194,7 @@ impl Worker {
             if self.stopping && self.running.is_empty() {
                 break;
             }
+            self.sweep();
             match self.step().await {
                 Ok(Step::More) => tokio::task::yield_now().await,
                 Ok(Step::Idle) => {
@@ -313,6 +319,15 @@ impl Worker {
             step = Step::More;
         }
         Ok(step)
+    }
+
+    fn sweep(&mut self) {
+        let now = Instant::now();
+        if self.sweep_at <= now {
+            self.sweep_at = now + SWEEP;
+            self.dispatcher.sweep();
+            self.targets.sweep();
+        }
     }
 
     fn is_live(&self) -> bool {

@@ -22,26 +22,32 @@ const BEYOND: Duration = Duration::from_secs(1000);
 /// Of an answer over HTTP/2, what may be on its way unread. Answers are short, or not read to their end.
 const WINDOW: u32 = 64 * 1024;
 
-/// A client that is made anew now and then.
+/// A client that is made when it is needed, and anew now and then.
 pub(super) struct Renewing {
     ways: Rc<Ways>,
     tls: Arc<ClientConfig>,
-    client: RefCell<(Client, Instant)>,
+    client: RefCell<Option<(Client, Instant)>>,
 }
 
 impl Renewing {
     pub(super) fn new(ways: Rc<Ways>, tls: Arc<ClientConfig>) -> Renewing {
-        let client = RefCell::new((client(&ways, &tls), Instant::now()));
-        Renewing { ways, tls, client }
+        Renewing { ways, tls, client: RefCell::default() }
     }
 
     /// The client to send with. Deliveries under way keep theirs.
     pub(super) fn get(&self) -> Client {
+        self.sweep();
         let mut current = self.client.borrow_mut();
-        if current.1.elapsed() >= LIFETIME {
-            *current = (client(&self.ways, &self.tls), Instant::now());
+        let (client, _) = current.get_or_insert_with(|| (client(&self.ways, &self.tls), Instant::now()));
+        client.clone()
+    }
+
+    /// Lets go of a client that is too old, and with it of connections that nobody uses any more. To be called now and then.
+    pub(super) fn sweep(&self) {
+        let mut current = self.client.borrow_mut();
+        if current.as_ref().is_some_and(|(_, made)| made.elapsed() >= LIFETIME) {
+            *current = None;
         }
-        current.0.clone()
     }
 }
 

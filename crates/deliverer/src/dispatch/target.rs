@@ -232,6 +232,12 @@ impl Targets {
         self.0.get(&queue).filter(|target| target.revision >= revision)
     }
 
+    /// Lets go of connections that nobody uses any more. To be called now and then.
+    pub(crate) fn sweep(&self) {
+        let routes = self.0.values().filter_map(|target| target.route.as_ref().ok());
+        routes.filter_map(|route| route.client.as_ref()).for_each(Renewing::sweep);
+    }
+
     /// Makes what was read ready for use.
     pub(crate) fn learn(&mut self, settings: Vec<Settings>, workshop: &Workshop) {
         if self.0.len() + settings.len() > MOST {
