@@ -105,3 +105,19 @@ async fn denying_beats_allowing() {
     assert!(attempt.error.unwrap().contains("denies"));
     assert_eq!(receiver.count(), 0);
 }
+
+#[actix_rt::test]
+async fn ports_and_schemes_can_be_narrowed() {
+    let receiver = Receiver::start();
+    let port = receiver.address().port();
+    let url = format!("http://127.0.0.1:{port}/");
+    for (name, value, says) in [("EGRESS_PORTS", "80,443", "port"), ("EGRESS_SCHEMES", "https", "http")] {
+        let scene = Scene::with(|launch| launch.env(name, value)).await;
+        let attempt = scene.try_once(&url).await;
+        assert_eq!(attempt.verdict(), "failed blocked_address", "{name}: {attempt:?}");
+        assert!(attempt.error.as_ref().unwrap().contains(says), "{attempt:?}");
+    }
+    assert_eq!(receiver.count(), 0);
+    let scene = Scene::with(|launch| launch.env("EGRESS_PORTS", &format!("80,{port}-{port}"))).await;
+    assert_eq!(scene.try_once(&url).await.verdict(), "delivered");
+}
