@@ -6,7 +6,7 @@
 //! [`MARGIN`] before the last one; what was seen already is up to the reader. What commits later than that after its own
 //! time is not found.
 //!
-//! A deletion leaves nothing to be found, so it is written down with it, and kept for [`KEPT_MINUTES`].
+//! A deletion leaves nothing to be found, so it is written down with it, until the scheduler deletes what is old.
 
 use std::time::Duration;
 
@@ -25,9 +25,6 @@ use crate::wakeup::{CHANGES, CRONS, PENDING, notify};
 
 /// How far before the last look a look begins.
 pub const MARGIN: Duration = Duration::from_secs(5);
-
-/// How long a deletion is remembered at least. A reader that looks less often than that misses some.
-pub const KEPT_MINUTES: i32 = 10;
 
 /// Rows of each kind that one look reads at most.
 const LIMIT: i64 = 100_000;
@@ -174,7 +171,7 @@ fn named(payload: &str) -> Vec<MessageId> {
 }
 
 /// Writes deletions down, each with the queue that it was in; a queue's own id for a queue. To be called in the transaction
-/// that deletes. Forgets old ones in passing, so that the table needs no keeper.
+/// that deletes.
 ///
 /// # Errors
 /// As any statement.
@@ -190,8 +187,6 @@ pub async fn record_deletions(
         entity: entity.name(),
         ids: gone.iter().map(|(id, _)| *id).collect(),
         queues: gone.iter().map(|(_, queue)| *queue).collect(),
-        kept: KEPT_MINUTES,
-        forgotten: i64::try_from(gone.len()).unwrap_or(i64::MAX).saturating_mul(2).saturating_add(10),
     };
     record.execute(conn).await?;
     Ok(())
@@ -235,16 +230,9 @@ statement! {
         entity: &'static str => Text,
         ids: Vec<i64> => Array<BigInt>,
         queues: Vec<i64> => Array<BigInt>,
-        kept: i32 => Integer,
-        forgotten: i64 => BigInt,
     }
     row (BigInt,)
-    "WITH old AS (
-         DELETE FROM posthaste.deletions WHERE id IN (
-             SELECT d.id FROM posthaste.deletions d WHERE d.at < now() - make_interval(mins => {kept})
-              ORDER BY d.at LIMIT {forgotten} FOR UPDATE SKIP LOCKED)
-     )
-     INSERT INTO posthaste.deletions (entity, entity_id, queue_id)
+    "INSERT INTO posthaste.deletions (entity, entity_id, queue_id)
      SELECT {entity}, gone.id, gone.queue_id FROM unnest({ids}, {queues}) AS gone(id, queue_id)"
 }
 

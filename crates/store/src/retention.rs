@@ -33,49 +33,50 @@ pub async fn delete_expired_keys(conn: &mut AsyncPgConnection, limit: u16) -> Re
     counted(ExpiredKeys { limit: i64::from(limit) }.get_result(conn).await?)
 }
 
-statement! {
-    struct OldDeletions { age_seconds: i64 => BigInt, limit: i64 => BigInt }
-    row (BigInt,)
-    "WITH gone AS (
-         DELETE FROM posthaste.deletions WHERE ctid = ANY (ARRAY(
-             SELECT d.ctid FROM posthaste.deletions d
-             WHERE d.at < (SELECT clock_timestamp() - make_interval(secs => {age_seconds}))
-             ORDER BY d.at LIMIT {limit}))
-         RETURNING 1
-     )
-     SELECT count(*) FROM gone"
+/// A small table of which only what is young is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kept {
+    /// What subscriptions are told of deletions.
+    Deletions,
+    AuditLog,
+    /// Ticks of crons whose message is stored.
+    Ticks,
+    TestDeliveries,
 }
 
-/// Deletes at most `limit` of what subscriptions are told of deletions, of those older than `age`.
+impl Kept {
+    /// The table, and the indexed time that says how old a row is.
+    const fn place(self) -> (&'static str, &'static str) {
+        match self {
+            Kept::Deletions => ("posthaste.deletions", "at"),
+            Kept::AuditLog => ("posthaste.audit_log", "at"),
+            Kept::Ticks => ("posthaste.cron_ticks", "tick"),
+            Kept::TestDeliveries => ("posthaste.test_deliveries", "requested_at"),
+        }
+    }
+}
+
+/// Deletes at most `limit` rows that are older than `age`, the oldest first, and answers how many those were.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn delete_old_deletions(conn: &mut AsyncPgConnection, age: Duration, limit: u16) -> Result<u64, StoreError> {
-    counted(OldDeletions { age_seconds: seconds(age), limit: i64::from(limit) }.get_result(conn).await?)
+pub async fn delete_old(
+    conn: &mut AsyncPgConnection,
+    kept: Kept,
+    age: Duration,
+    limit: u16,
+) -> Result<u64, StoreError> {
+    let (table, time) = kept.place();
+    let delete = format!(
+        "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+             SELECT o.ctid FROM {table} o WHERE o.{time} < (SELECT clock_timestamp() - make_interval(secs => $1))
+             ORDER BY o.{time} LIMIT $2))"
+    );
+    let delete = diesel::sql_query(delete).bind::<BigInt, _>(seconds(age)).bind::<BigInt, _>(i64::from(limit));
+    u64::try_from(delete.execute(conn).await?).map_err(|_| StoreError::unexpected("a count beyond 64 bits"))
 }
 
-statement! {
-    struct OldAudit { age_seconds: i64 => BigInt, limit: i64 => BigInt }
-    row (BigInt,)
-    "WITH gone AS (
-         DELETE FROM posthaste.audit_log WHERE ctid = ANY (ARRAY(
-             SELECT a.ctid FROM posthaste.audit_log a
-             WHERE a.at < (SELECT clock_timestamp() - make_interval(secs => {age_seconds}))
-             ORDER BY a.at LIMIT {limit}))
-         RETURNING 1
-     )
-     SELECT count(*) FROM gone"
-}
-
-/// Deletes at most `limit` entries of the audit log, of those older than `age`.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn delete_old_audit(conn: &mut AsyncPgConnection, age: Duration, limit: u16) -> Result<u64, StoreError> {
-    counted(OldAudit { age_seconds: seconds(age), limit: i64::from(limit) }.get_result(conn).await?)
-}
-
-pub(crate) fn counted((rows,): (i64,)) -> Result<u64, StoreError> {
+fn counted((rows,): (i64,)) -> Result<u64, StoreError> {
     u64::try_from(rows).map_err(|_| StoreError::unexpected("a negative count"))
 }
 

@@ -19,7 +19,7 @@ use crate::error::StoreError;
 use crate::outcome::Timings;
 use crate::payload::object;
 use crate::reading::{from_postgres, to_postgres};
-use crate::retention::{counted, seconds};
+use crate::retention::seconds;
 use crate::statement::statement;
 
 /// What is to be sent.
@@ -252,25 +252,4 @@ statement! {
 pub async fn withdraw(conn: &mut AsyncPgConnection, id: i64) -> Result<bool, StoreError> {
     let withdrawn: Vec<(i64,)> = Withdraw { id }.load(conn).await?;
     Ok(!withdrawn.is_empty())
-}
-
-statement! {
-    struct Forget { age_seconds: i64 => BigInt, limit: i64 => BigInt }
-    row (BigInt,)
-    "WITH gone AS (
-         DELETE FROM posthaste.test_deliveries WHERE id = ANY (ARRAY(
-             SELECT t.id FROM posthaste.test_deliveries t
-             WHERE t.requested_at < (SELECT clock_timestamp() - make_interval(secs => {age_seconds}))
-             ORDER BY t.requested_at LIMIT {limit}))
-         RETURNING 1
-     )
-     SELECT count(*) FROM gone"
-}
-
-/// Deletes at most `limit` tests that were asked for longer than `age` ago.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn forget(conn: &mut AsyncPgConnection, age: Duration, limit: u16) -> Result<u64, StoreError> {
-    counted(Forget { age_seconds: seconds(age), limit: i64::from(limit) }.get_result(conn).await?)
 }

@@ -5,8 +5,6 @@
 //! row (`next_fire_at`, and the schedule that the new tick was computed from), in one statement with the message: each
 //! tick is stored once, whatever crashes, and with any number of leaders at work.
 
-use std::time::Duration;
-
 use diesel::pg::data_types::PgTimestamp;
 use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
@@ -183,28 +181,4 @@ pub async fn fire(conn: &mut AsyncPgConnection, firings: &[Firing]) -> Result<Ve
         Fired { cron: CronId(cron), next }
     });
     Ok(fired.collect())
-}
-
-statement! {
-    struct Forget { age_seconds: i64 => BigInt, limit: i64 => BigInt }
-    row (BigInt,)
-    // By ctid: a tick is never updated, so its place stands for it, and no plan can be worse than the rows it deletes.
-    "WITH gone AS (
-         DELETE FROM posthaste.cron_ticks WHERE ctid = ANY (ARRAY(
-             SELECT t.ctid FROM posthaste.cron_ticks t
-             WHERE t.tick < (SELECT clock_timestamp() - make_interval(secs => {age_seconds}))
-             ORDER BY t.tick LIMIT {limit}))
-         RETURNING 1
-     )
-     SELECT count(*) FROM gone"
-}
-
-/// Deletes the ticks older than `age`, the oldest first and at most `limit` of them, and answers how many that were.
-///
-/// # Errors
-/// Any [`StoreError`].
-pub async fn forget(conn: &mut AsyncPgConnection, age: Duration, limit: u16) -> Result<u64, StoreError> {
-    let age_seconds = i64::try_from(age.as_secs()).unwrap_or(i64::MAX);
-    let (deleted,): (i64,) = Forget { age_seconds, limit: i64::from(limit) }.get_result(conn).await?;
-    Ok(u64::try_from(deleted).unwrap_or(0))
 }

@@ -8,7 +8,8 @@ use posthaste_core::seal::Keys;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::partition::retiring::{self, Retired};
-use posthaste_store::{count, partition, retention, test_delivery, tick};
+use posthaste_store::retention::{self, Kept};
+use posthaste_store::{count, partition};
 
 use super::resealing;
 
@@ -124,15 +125,17 @@ impl Duty {
                 bookmark.after = folded.last.unwrap_or(bookmark.after);
                 Ok(bounded(folded.rows))
             }
-            Duty::Ticks => tick::forget(conn, TICKS_KEPT, STEP).await.map(bounded),
+            Duty::Ticks => retention::delete_old(conn, Kept::Ticks, TICKS_KEPT, STEP).await.map(bounded),
             Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
-            Duty::Deletions => retention::delete_old_deletions(conn, DELETIONS_KEPT, STEP).await.map(bounded),
-            Duty::AuditLog => retention::delete_old_audit(conn, AUDIT_KEPT, STEP).await.map(bounded),
+            Duty::Deletions => retention::delete_old(conn, Kept::Deletions, DELETIONS_KEPT, STEP).await.map(bounded),
+            Duty::AuditLog => retention::delete_old(conn, Kept::AuditLog, AUDIT_KEPT, STEP).await.map(bounded),
             Duty::Retention => match means.retention {
                 Some(age) => retire(conn, age).await,
                 None => Ok(Step { count: 0, more: false }),
             },
-            Duty::TestDeliveries => test_delivery::forget(conn, TESTS_KEPT, STEP).await.map(bounded),
+            Duty::TestDeliveries => {
+                retention::delete_old(conn, Kept::TestDeliveries, TESTS_KEPT, STEP).await.map(bounded)
+            }
             Duty::Secrets => {
                 let count = match &means.secrets {
                     Some(keys) => resealing::reseal(conn, keys).await?,
