@@ -22,7 +22,7 @@ use posthaste_store::pool::Pool;
 use posthaste_store::session::LockSession;
 use posthaste_store::shard::{Hold, hold, take_over};
 use posthaste_store::wakeup::{MEMBERS, PENDING, QUEUES, TESTS, Wakeup, notify_members};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -32,8 +32,6 @@ use crate::worker::{Event, Handle, Report};
 
 /// How often the members are read and freed shards are tried for.
 const LOOK: Duration = Duration::from_millis(400);
-/// How long a test delivery may stay unseen when its notification is lost.
-const LOOK_FOR_TESTS: Duration = Duration::from_secs(1);
 const PING: Duration = Duration::from_secs(1);
 /// How long workers may take to say what they are delivering; they answer between two statements.
 const RELEASE: Duration = Duration::from_secs(10);
@@ -51,8 +49,8 @@ pub(crate) struct Ownership {
     owned: BTreeMap<Shard, Epoch>,
     /// The members as they were at the last look.
     members: Vec<i32>,
-    /// The worker that had the last test delivery: they take turns.
-    tested: usize,
+    /// A test delivery may have been asked for.
+    tests: Arc<Notify>,
 }
 
 /// Why a session was left.
@@ -70,13 +68,17 @@ impl Ownership {
         reports: mpsc::UnboundedReceiver<Report>,
         health: Health,
     ) -> Ownership {
-        let (owned, members) = (BTreeMap::new(), Vec::new());
-        Ownership { config, control, shards, workers, reports, health, owned, members, tested: 0 }
+        let (owned, members, tests) = (BTreeMap::new(), Vec::new(), Arc::default());
+        Ownership { config, control, shards, workers, reports, health, owned, members, tests }
     }
 
     /// Contends for shards until `stop`, then hands everything over and waits for the deliveries under way.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
         let mut pause = Duration::from_millis(100);
+        // On its own: a statement that waits must not keep anybody from seeing that the locks are gone.
+        let events = self.workers.iter().map(|worker| worker.events.clone()).collect();
+        let testing = testing::watch(self.control.clone(), self.config.name.clone(), events, Arc::clone(&self.tests));
+        let testing = tokio::spawn(testing);
         while !stop.is_cancelled() {
             let opened = tokio::select! {
                 opened = LockSession::open(&self.config.lock_database_url, "posthaste-deliverer locks") => opened,
@@ -107,6 +109,7 @@ impl Ownership {
             }
         }
         self.health.not_ready("stopping");
+        testing.abort();
         self.finish().await;
     }
 
@@ -158,8 +161,6 @@ impl Ownership {
     async fn look_after(&mut self, session: &LockSession, stop: &CancellationToken) -> Left {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut tests = interval(LOOK_FOR_TESTS);
-        tests.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Left::Stopped,
@@ -169,14 +170,13 @@ impl Ownership {
                     Some(Wakeup::EveryShard) => self.wake(None),
                     Some(Wakeup::Members) => looks.reset_immediately(),
                     Some(Wakeup::Queues) => self.look_for_pauses(),
-                    Some(Wakeup::Tests) => self.look_for_tests().await,
+                    Some(Wakeup::Tests) => self.tests.notify_one(),
                     Some(Wakeup::Crons) => {}
                     None => return Left::Lost("the notifications ended".to_owned()),
                 },
                 report = self.reports.recv() => match report {
                     Some(Report::ServerChanged) | None => return Left::Lost("another server answers".to_owned()),
                 },
-                _ = tests.tick() => self.look_for_tests().await,
                 _ = looks.tick() => {
                     if let Err(error) = self.look(session).await {
                         // Whatever went wrong with the session itself ends it; the rest is tried again at the next look.
@@ -202,19 +202,6 @@ impl Ownership {
     fn look_for_pauses(&self) {
         for worker in &self.workers {
             let _ = worker.events.send(Event::PausesChanged);
-        }
-    }
-
-    /// Whoever asks for a test waits; but it is not worth more than a line in the log.
-    async fn look_for_tests(&mut self) {
-        match testing::look(&self.control, &self.config.name).await {
-            Ok(tests) => {
-                for test in tests {
-                    self.tested = (self.tested + 1) % self.workers.len();
-                    let _ = self.workers[self.tested].events.send(Event::Test(Box::new(test)));
-                }
-            }
-            Err(error) => tracing::debug!(%error, "test deliveries cannot be looked for now"),
         }
     }
 

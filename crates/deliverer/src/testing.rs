@@ -2,6 +2,7 @@
 //!
 //! They need neither a shard nor a lease: a row is taken by one deliverer, which sends it at most once.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{MessageId, Shard};
@@ -13,11 +14,15 @@ use posthaste_store::payload::{Payload, Timeouts};
 use posthaste_store::pool::Pool;
 use posthaste_store::target::{Settings, settings};
 use posthaste_store::test_delivery::{Finished, Taken, finish, take};
+use tokio::sync::{Notify, mpsc};
 
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, Failure, Permit, Report};
+use crate::worker::Event;
 
+/// How long one may stay unseen when its notification is lost.
+const LOOK: Duration = Duration::from_secs(1);
 /// One that was asked for longer ago has been given up.
 const FRESH: Duration = Duration::from_secs(10);
 /// Taken at once, at most.
@@ -33,8 +38,24 @@ pub(crate) struct Test {
     settings: Option<Settings>,
 }
 
-/// Takes what there is.
-pub(crate) async fn look(control: &Pool, name: &str) -> Result<Vec<Test>, StoreError> {
+/// Looks for tests once a second, and when it is woken, and passes them on to the workers in turn. Until it is aborted; what it has
+/// taken by then is not sent, and whoever asked is told.
+pub(crate) async fn watch(control: Pool, name: String, workers: Vec<mpsc::UnboundedSender<Event>>, asked: Arc<Notify>) {
+    let mut turns = (0..workers.len()).cycle();
+    loop {
+        let _ = tokio::time::timeout(LOOK, asked.notified()).await;
+        match look(&control, &name).await {
+            Ok(tests) => {
+                for (test, worker) in tests.into_iter().zip(&mut turns) {
+                    let _ = workers[worker].send(Event::Test(Box::new(test)));
+                }
+            }
+            Err(error) => tracing::debug!(%error, "test deliveries cannot be looked for now"),
+        }
+    }
+}
+
+async fn look(control: &Pool, name: &str) -> Result<Vec<Test>, StoreError> {
     let mut conn = control.get().await?;
     let mut tests = Vec::new();
     for taken in take(&mut conn, name, FRESH, STEP).await? {
