@@ -34,11 +34,8 @@ async fn connecting_has_a_limit_of_its_own() {
     rustix::net::listen(&silent, 0).unwrap();
     let address = silent.local_addr().unwrap();
     let mut waiting = Vec::new();
-    loop {
-        match std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
-            Ok(stream) => waiting.push(stream),
-            Err(_) => break,
-        }
+    while let Ok(stream) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        waiting.push(stream);
     }
     let scene = Scene::with(&[("CONNECT_TIMEOUT_MS", "600")]).await;
     let url = format!("http://{address}/");

@@ -174,7 +174,7 @@ async fn thousands_of_large_answers_leave_neither_connections_nor_memory_behind(
         while read_request(&stream) {
             let number = counted.fetch_add(1, Ordering::Relaxed);
             let size = (1 << 16) * (1 + number % 16);
-            let announced = if number % 10 == 0 { size + 1 } else { size };
+            let announced = if number.is_multiple_of(10) { size + 1 } else { size };
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {announced}\r\n\r\n");
             if stream.write_all(head.as_bytes()).is_err() || stream.write_all(&vec![b'x'; size]).is_err() {
                 return;
