@@ -28,6 +28,8 @@ pub struct Config {
     pub delivery: DeliveryDefaults,
     /// What queues' secrets and credentials are opened with.
     pub secrets: Option<Keys>,
+    /// After a stop, how long deliveries under way are waited for; those that last longer are made again.
+    pub drain: Duration,
     /// Worker threads.
     pub workers: usize,
     /// What the deployment believes the number of shards to be.
@@ -81,6 +83,8 @@ pub struct ConfigVariables {
     attempt_body_bytes: Option<String>,
     /// Base64 of 32 random bytes; several separated by commas, the newest first.
     secrets_key: Option<String>,
+    /// 0 to 3600. Default 45: as long as the default of `TIMEOUT_MS`, and time to write what came of it.
+    drain_seconds: Option<String>,
     /// 1 to 256. Default: the cores.
     workers: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the deliverer does not start.
@@ -115,6 +119,7 @@ impl Config {
         let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
         let kept_body = faults.or("ATTEMPT_BODY_BYTES", 4_096, raw.attempt_body_bytes, parse::integer(0..=65_536));
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
+        let drain = faults.or("DRAIN_SECONDS", 45, raw.drain_seconds, parse::integer(0..=3600));
         let cores = available_parallelism().map_or(1, NonZeroUsize::get);
         let workers = faults.or("WORKERS", cores, raw.workers, parse::integer(1..=256));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
@@ -134,6 +139,7 @@ impl Config {
                     kept_body,
                 },
                 secrets,
+                drain: Duration::from_secs(drain),
                 workers,
                 shards,
                 name: name(),

@@ -35,9 +35,6 @@ const LOOK: Duration = Duration::from_millis(400);
 const PING: Duration = Duration::from_secs(1);
 /// How long workers may take to say what they are delivering; they answer between two statements.
 const RELEASE: Duration = Duration::from_secs(10);
-/// After a stop, the deliveries that are still under way end within their time limits, of which this is the longest that can be set,
-/// with time to read the answer and to write the outcome; beyond it the process ends anyway.
-const DRAIN: Duration = Duration::from_secs(900 + 15);
 
 pub(crate) struct Ownership {
     config: Arc<Config>,
@@ -118,7 +115,7 @@ impl Ownership {
             let _ = worker.events.send(Event::Stop);
         }
         let joined = futures_util::future::join_all(self.workers.into_iter().map(Handle::join));
-        if timeout(DRAIN, joined).await.is_err() {
+        if timeout(self.config.drain, joined).await.is_err() {
             tracing::error!("deliveries are still under way; they will be made again by their new owner");
         }
     }
