@@ -9,6 +9,9 @@
 //! - *Nothing starts early*: not before its due time, not before its hold has ended, as far as the reads have shown.
 //! - *Memory is bounded*: by [`Limits`], whatever the backlog and however many rows one transaction brings.
 //! - *Fair*: queues take turns, and none holds more than its share of the slots (see [`crate::gate`]).
+//! - *Limited*: of a queue whose limits it was told no more start than those allow, what a former owner is still sending included.
+//! - *In order*: of messages with the same ordering key the first that is known starts; the others are not even kept, because who
+//!   ends the first makes the next arrive (see [`Windows::heads`]).
 //! - *Paused is still*: of a queue that is paused only what is cancelled starts, and it is not read further (see
 //!   [`Windows::set_paused`]).
 //!
@@ -40,6 +43,7 @@
 //!   finished but moved to another shard is forgotten and read again: the same attempt is still to be made.
 
 mod discovery;
+mod flow;
 mod hash;
 mod joining;
 mod pausing;
@@ -55,6 +59,7 @@ mod tests;
 use std::collections::{BTreeSet, VecDeque};
 
 use self::discovery::Tenure;
+pub use self::flow::State;
 use self::hash::IdMap;
 use self::queues::Queues;
 use self::reads::Reads;
@@ -62,7 +67,7 @@ use self::state::{EVERYTHING, Flight, Known, NOTHING, Wake, Want, Window};
 use crate::ids::{MessageId, QueueId, Shard};
 use crate::time::Timestamp;
 
-/// The reading order of a queue.
+/// The reading order of a queue's messages of one priority.
 type Key = (Timestamp, MessageId);
 
 /// How many tombstones are kept at most (some 5 MB): what 25,000 messages a second leave during a read of four seconds.
@@ -77,8 +82,10 @@ pub struct Limits {
     pub budget: usize,
     /// Messages in flight; cancelled messages on their way out have as many places of their own.
     pub slots: usize,
-    /// One queue may hold one in this many of the slots that are free; see [`crate::gate`].
+    /// One queue may hold one in this many of the slots that are free; see [`crate::gate::share`].
     pub share: usize,
+    /// Messages of one queue that may be in flight before its receiver has answered anything; see [`crate::gate::congestion`].
+    pub opening: usize,
 }
 
 /// A row of `pending`, as some read has shown it.
@@ -94,9 +101,20 @@ pub struct Row {
     pub held_until: Option<Timestamp>,
     /// To be recorded as cancelled instead of sent.
     pub cancelled: bool,
+    /// Of what is due, what has a higher one starts first.
+    pub priority: i16,
+    /// The hash of its ordering key.
+    pub key: Option<i64>,
 }
 
+/// What a window is of, within its shard: the messages of a queue that have the same priority.
+pub type Band = (QueueId, i16);
+
 impl Row {
+    fn band(&self) -> Band {
+        (self.queue, self.priority)
+    }
+
     fn key(&self) -> Key {
         (self.due, self.id)
     }
@@ -112,14 +130,17 @@ pub struct Start {
     pub attempt: i32,
     /// Do not send: record it as cancelled.
     pub cancelled: bool,
+    /// The hash of its ordering key.
+    pub key: Option<i64>,
 }
 
-/// A read to be made: the first `limit` rows of a shard and queue in the order of `(due, id)`.
+/// A read to be made: the first `limit` rows of a shard, queue and priority in the order of `(due, id)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "its window waits until it is answered"]
 pub struct Refill {
     pub shard: Shard,
     pub queue: QueueId,
+    pub priority: i16,
     /// Only rows strictly beyond this key; `None` reads from the beginning.
     pub after: Option<(Timestamp, MessageId)>,
     /// At least 1.
@@ -147,6 +168,9 @@ pub struct Windows {
     serials: u64,
     queues: Queues,
     known: IdMap<MessageId, Known>,
+    /// Per queue and ordering key the message that is in flight, or else the smallest in memory. A later one of the same key cannot
+    /// start before that has ended, and is not kept: the outcome that ends one makes the next of its key arrive.
+    heads: IdMap<(QueueId, i64), MessageId>,
     /// Of `known`, how many are in a window, and how many are set aside.
     keys: usize,
     aside: usize,
@@ -173,8 +197,14 @@ impl Windows {
     /// Without shards.
     #[must_use]
     pub fn new(limits: Limits) -> Windows {
-        let Limits { window, budget, slots, share } = limits;
-        let limits = Limits { window: window.max(1), budget: budget.max(1), slots: slots.max(1), share: share.max(1) };
+        let Limits { window, budget, slots, share, opening } = limits;
+        let limits = Limits {
+            window: window.max(1),
+            budget: budget.max(1),
+            slots: slots.max(1),
+            share: share.max(1),
+            opening: opening.max(1),
+        };
         Windows {
             limits,
             now: Timestamp::MIN,
@@ -184,8 +214,9 @@ impl Windows {
             windows: Vec::new(),
             vacant: Vec::new(),
             serials: 0,
-            queues: Queues::new(limits.slots, limits.share),
+            queues: Queues::new(limits.slots, limits.share, limits.opening),
             known: IdMap::default(),
+            heads: IdMap::default(),
             keys: 0,
             aside: 0,
             loose: BTreeSet::new(),
@@ -213,6 +244,7 @@ impl Windows {
     /// Ceases to own a shard: forgets its windows, and ignores the reads for it that are under way. Answers what is in
     /// flight there, with the attempt; that stays known as in flight, also to a later tenure of the same shard.
     pub fn release(&mut self, shard: Shard) -> Vec<(MessageId, i32)> {
+        self.queues.unlearn_limited();
         if let Some(tenure) = self.shards.remove(&shard) {
             if tenure.step_under_way {
                 *self.abandoned_steps.entry(shard).or_default() += 1;
@@ -298,25 +330,21 @@ impl Windows {
 
     /// The window of an owned shard's queue, opened if there is none. Once all queues that had rows are discovered, a queue
     /// without a window has none but those that arrive.
-    fn window_of(&mut self, shard: Shard, queue: QueueId) -> Option<usize> {
+    fn window_of(&mut self, shard: Shard, band: Band) -> Option<usize> {
         let tenure = self.shards.get_mut(&shard)?;
-        if let Some(window) = tenure.windows.get(&queue) {
+        if let Some(window) = tenure.windows.get(&band) {
             return Some(*window);
         }
         let tail = if tenure.complete { EVERYTHING } else { NOTHING };
         self.serials += 1;
-        let opened = Window::new(self.serials, shard, queue, self.queues.join(queue), tail);
-        let window = match self.vacant.pop() {
-            Some(window) => {
-                self.windows[window] = opened;
-                window
-            }
-            None => {
-                self.windows.push(opened);
-                self.windows.len() - 1
-            }
-        };
-        tenure.windows.insert(queue, window);
+        let window = self.vacant.pop().unwrap_or(self.windows.len());
+        let opened = Window::new(self.serials, shard, band, self.queues.join(band.0, window), tail);
+        if window < self.windows.len() {
+            self.windows[window] = opened;
+        } else {
+            self.windows.push(opened);
+        }
+        tenure.windows.insert(band, window);
         Some(window)
     }
 
@@ -325,11 +353,12 @@ impl Windows {
         let mut closed = std::mem::replace(&mut self.windows[window], Window::vacant());
         let reading = closed.reading.take();
         let aside = reading.iter().flat_map(|reading| &reading.aside);
-        for (_, id) in closed.waiting.iter().chain(&closed.held).chain(aside) {
+        for (_, id) in closed.fresh.iter().chain(&closed.retrying).chain(&closed.held).chain(aside) {
             if let Some(known) = self.known.remove(id) {
-                self.unschedule(*id, &known);
+                self.unschedule(*id, closed.queue, &known);
             }
         }
+        self.queues.ended_elsewhere(closed.lane, closed.held.len());
         self.keys -= closed.len();
         if let Some(reading) = reading {
             self.aside -= reading.aside.len();
@@ -348,12 +377,22 @@ impl Windows {
     }
 
     /// Drops a row from the indexes over all windows.
-    fn unschedule(&mut self, id: MessageId, known: &Known) {
+    fn unschedule(&mut self, id: MessageId, queue: QueueId, known: &Known) {
+        self.behead(id, queue, known.key);
         if known.cancelled {
             self.cancelled.remove(&id);
         }
         if let Some(ends) = known.hold_ends() {
             self.holds.remove(&(ends, id));
+        }
+    }
+
+    /// This message is no longer the first of its ordering key.
+    fn behead(&mut self, id: MessageId, queue: QueueId, key: Option<i64>) {
+        if let Some(key) = key
+            && self.heads.get(&(queue, key)) == Some(&id)
+        {
+            self.heads.remove(&(queue, key));
         }
     }
 }

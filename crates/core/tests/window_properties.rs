@@ -82,6 +82,7 @@ fn limits() -> impl Strategy<Value = Limits> {
         budget,
         slots,
         share,
+        opening: 6,
     })
 }
 

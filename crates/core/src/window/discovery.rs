@@ -1,25 +1,26 @@
-//! Which queues a shard that was taken over has rows of: found in steps, by ascending id, while delivery goes on.
+//! Which queues, and priorities of them, a shard that was taken over has rows of: found in steps, in ascending order, while
+//! delivery goes on.
 
-use super::Windows;
 use super::hash::IdMap;
-use crate::ids::{QueueId, Shard};
+use super::{Band, Windows};
+use crate::ids::Shard;
 
 /// A shard while it is owned.
 #[derive(Default)]
 pub(super) struct Tenure {
-    pub windows: IdMap<QueueId, usize>,
-    /// All queues up to this one are discovered.
-    discovered: Option<QueueId>,
+    pub windows: IdMap<Band, usize>,
+    /// All up to this one are discovered.
+    discovered: Option<Band>,
     /// All queues are: a queue without a window has nothing that was visible to a read.
     pub complete: bool,
     pub step_under_way: bool,
 }
 
 impl Windows {
-    /// The next steps of discovery, at most `max`: shards whose queues must be read further, each with the id beyond which
-    /// they are to be read. Every step must be answered with `discovered` or `discovery_failed`, in the order in which the
+    /// The next steps of discovery, at most `max`: shards whose queues must be read further, each with what was found last, beyond
+    /// which it is to be read. Every step must be answered with `discovered` or `discovery_failed`, in the order in which the
     /// steps of a shard were handed out.
-    pub fn next_discovery(&mut self, max: usize) -> Vec<(Shard, Option<QueueId>)> {
+    pub fn next_discovery(&mut self, max: usize) -> Vec<(Shard, Option<Band>)> {
         let due = self.undiscovered.len().min(max);
         let mut steps = Vec::with_capacity(due);
         for shard in self.undiscovered.drain(..due) {
@@ -31,8 +32,8 @@ impl Windows {
         steps
     }
 
-    /// The answer to a step: the queues, by ascending id. `complete`: there are no more beyond them.
-    pub fn discovered(&mut self, shard: Shard, queues: &[QueueId], complete: bool) {
+    /// The answer to a step, ascending. `complete`: there are no more beyond them.
+    pub fn discovered(&mut self, shard: Shard, bands: &[Band], complete: bool) {
         if self.is_of_former_tenure(shard) {
             return self.discovery_failed(shard);
         }
@@ -42,13 +43,13 @@ impl Windows {
         if !std::mem::take(&mut tenure.step_under_way) {
             return;
         }
-        tenure.discovered = tenure.discovered.max(queues.last().copied());
-        for queue in queues {
-            if let Some(window) = self.window_of(shard, *queue) {
+        tenure.discovered = tenure.discovered.max(bands.last().copied());
+        for band in bands {
+            if let Some(window) = self.window_of(shard, *band) {
                 self.settle(window);
             }
         }
-        if !complete && !queues.is_empty() {
+        if !complete && !bands.is_empty() {
             return self.undiscovered.push_back(shard);
         }
         let Some(tenure) = self.shards.get_mut(&shard) else {

@@ -30,6 +30,10 @@ impl Hasher for IdHasher {
         self.write_u64(n.cast_unsigned());
     }
 
+    fn write_i16(&mut self, n: i16) {
+        self.write_u64(u64::from(n.cast_unsigned()));
+    }
+
     fn write_i32(&mut self, n: i32) {
         self.write_u64(u64::from(n.cast_unsigned()));
     }

@@ -2,7 +2,7 @@
 
 use super::state::{Known, Place, Wake, Want};
 use super::{Row, Windows};
-use crate::ids::{MessageId, Shard};
+use crate::ids::{MessageId, QueueId, Shard};
 
 /// What showed a row; see the module `window`, "Which version of a row counts".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +52,16 @@ impl Windows {
 
     /// Finds the place of a row that is not in memory, which may be none.
     pub(super) fn place(&mut self, row: Row) {
-        let Some(window) = self.window_of(row.shard, row.queue) else {
+        let row = Row { held_until: row.held_until.filter(|until| *until > self.now), ..row };
+        if self.is_behind(&row) {
+            return;
+        }
+        let Some(window) = self.window_of(row.shard, row.band()) else {
             return;
         };
-        let row = Row { held_until: row.held_until.filter(|until| *until > self.now), ..row };
         let within = row.key() <= self.windows[window].tail;
-        let needs_no_room = row.cancelled || within && row.held_until.is_some();
+        // What a former owner is sending counts for its queue's limits, wherever in the backlog it stands.
+        let needs_no_room = row.cancelled || row.held_until.is_some();
         if needs_no_room && self.loose.len() < self.most_loose() {
             self.put(window, row, Place::Loose);
         } else if within {
@@ -70,6 +74,25 @@ impl Windows {
         self.settle(window);
     }
 
+    /// Whether another of its ordering key must end first: one in flight, or one that was stored earlier.
+    fn is_behind(&self, row: &Row) -> bool {
+        if row.cancelled || row.held_until.is_some() {
+            return false;
+        }
+        let head = row.key.and_then(|key| self.heads.get(&(row.queue, key)));
+        head.is_some_and(|head| *head < row.id || *head != row.id && self.flights.contains_key(head))
+    }
+
+    /// Remembers the first of its ordering key.
+    fn crown(&mut self, id: MessageId, queue: QueueId, key: Option<i64>) {
+        if let Some(key) = key {
+            let head = self.heads.entry((queue, key)).or_insert(id);
+            if id < *head && !self.flights.contains_key(head) {
+                *head = id;
+            }
+        }
+    }
+
     pub(super) fn put(&mut self, window: usize, row: Row, place: Place) {
         let known = Known {
             window,
@@ -77,13 +100,14 @@ impl Windows {
             attempt: row.attempt,
             held_until: row.held_until,
             cancelled: row.cancelled,
+            key: row.key,
             place,
         };
         self.known.insert(row.id, known);
         let of = &mut self.windows[window];
         match place {
             Place::Waiting => {
-                of.waiting.insert(row.key());
+                of.waiting_of(row.attempt).insert(row.key());
                 self.keys += 1;
             }
             Place::Held => {
@@ -100,9 +124,11 @@ impl Windows {
                 return;
             }
         }
+        self.crown(row.id, row.queue, row.key);
         match known.hold_ends() {
             Some(ends) => {
                 self.holds.insert((ends, row.id));
+                self.queues.begun_elsewhere(self.windows[window].lane);
             }
             None if row.cancelled => {
                 self.cancelled.insert(row.id);
@@ -118,7 +144,7 @@ impl Windows {
         let of = &mut self.windows[known.window];
         match known.place {
             Place::Waiting => {
-                of.waiting.remove(&key);
+                of.waiting_of(known.attempt).remove(&key);
                 self.keys -= 1;
             }
             Place::Held => {
@@ -136,7 +162,12 @@ impl Windows {
                 self.aside -= 1;
             }
         }
-        self.unschedule(id, &known);
+        let of = &self.windows[known.window];
+        let (lane, queue) = (of.lane, of.queue);
+        if known.place != Place::Aside && known.hold_ends().is_some() {
+            self.queues.ended_elsewhere(lane, 1);
+        }
+        self.unschedule(id, queue, &known);
         Some(known.row(id, &self.windows[known.window]))
     }
 
@@ -164,16 +195,16 @@ impl Windows {
     pub(super) fn settle(&mut self, window: usize) {
         let of = &self.windows[window];
         if of.is_spent() && self.is_discovered(of.shard) {
-            let (shard, queue) = (of.shard, of.queue);
+            let (shard, band) = (of.shard, (of.queue, of.priority));
             if let Some(tenure) = self.shards.get_mut(&shard) {
-                tenure.windows.remove(&queue);
+                tenure.windows.remove(&band);
             }
             return self.close(window);
         }
-        let wake = match of.waiting.first() {
+        let wake = match of.first_waiting() {
             _ if of.wake == Wake::Ready => Wake::Ready,
             _ if self.rests(window) => Wake::Idle,
-            Some((due, _)) => Wake::At(*due),
+            Some((due, _)) => Wake::At(due),
             None => Wake::Idle,
         };
         if wake != of.wake {

@@ -41,9 +41,8 @@ impl Windows {
     }
 
     fn settle_queue(&mut self, queue: QueueId) {
-        let of_shards = self.shards.values().filter_map(|tenure| tenure.windows.get(&queue).copied());
-        let windows: Vec<usize> = of_shards.collect();
-        for window in windows {
+        let Some(lane) = self.queues.lane_of(queue) else { return };
+        for window in self.queues.lane(lane).windows.clone() {
             self.settle(window);
         }
     }

@@ -107,12 +107,12 @@ impl Windows {
         let of = &mut self.windows[window];
         let number = self.reads.begin();
         of.reading = Some(Box::new(Reading { number, limit, aside: Default::default(), dropped: None }));
-        Refill { shard: of.shard, queue: of.queue, after, limit, number }
+        Refill { shard: of.shard, queue: of.queue, priority: of.priority, after, limit, number }
     }
 
     /// The window for which this refill is under way.
     fn window_reading(&self, refill: &Refill) -> Option<usize> {
-        let window = *self.shards.get(&refill.shard)?.windows.get(&refill.queue)?;
+        let window = *self.shards.get(&refill.shard)?.windows.get(&(refill.queue, refill.priority))?;
         let reading = self.windows[window].reading.as_ref()?;
         (reading.number == refill.number).then_some(window)
     }

@@ -12,6 +12,7 @@ impl Windows {
         self.now = self.now.max(now);
         self.end_holds(now);
         self.ring_alarms(now);
+        self.queues.ring_timers(now);
         let mut starts = Vec::new();
         while starts.len() < max
             && self.cancelling < self.limits.slots
@@ -24,21 +25,23 @@ impl Windows {
             }
         }
         while starts.len() < max
-            && let Some((lane, window)) = self.queues.next()
+            && let Some((lane, window)) = self.queues.next(now)
         {
-            match self.windows[window].waiting.first().copied() {
-                Some((due, id)) if due <= now => {
-                    starts.extend(self.fly(id, Some(lane)));
-                    match self.windows[window].waiting.first() {
-                        Some((next, _)) if *next <= now => {
-                            self.queues.ready(lane, window);
+            match self.windows[window].next_due(self.queues.lane(lane).retried_last, now) {
+                Some((_, id)) => {
+                    let start = self.fly(id, Some(lane));
+                    self.queues.lane(lane).retried_last = start.is_some_and(|start| start.attempt > 0);
+                    starts.extend(start);
+                    match self.windows[window].first_waiting() {
+                        Some((next, _)) if next <= now => {
+                            self.queues.ready(lane, window, self.windows[window].priority);
                             self.settle(window);
                         }
                         _ => self.sleep(window),
                     }
                 }
                 // What was due has been given up or put off since.
-                _ => self.sleep(window),
+                None => self.sleep(window),
             }
         }
         starts
@@ -54,7 +57,7 @@ impl Windows {
         }
         let alarm = self.alarms.first().map(|(at, _)| *at);
         let hold = self.holds.first().map(|(at, _)| *at);
-        alarm.into_iter().chain(hold).min()
+        alarm.into_iter().chain(hold).chain(self.queues.next_timer()).min()
     }
 
     /// The outcome of this attempt has committed: the row is deleted, or has a higher attempt, which arrives.
@@ -74,6 +77,10 @@ impl Windows {
     /// This attempt is not in flight: it was stale, or its outcome was refused. The caller reads the row by id and passes
     /// what is there to `reread`; without that, or an arrival, it would not be found again.
     pub fn forget(&mut self, id: MessageId, attempt: i32) {
+        if let Some(lane) = self.flights.get(&id).filter(|flight| flight.attempt == attempt).and_then(|flight| flight.lane) {
+            let now = self.now;
+            self.queues.lane(lane).flow.not_sent(now);
+        }
         self.land(id, attempt);
     }
 
@@ -83,6 +90,7 @@ impl Windows {
             return;
         }
         let Some(flight) = self.flights.remove(&id) else { return };
+        self.behead(id, flight.queue, flight.key);
         match flight.lane {
             Some(lane) => self.queues.ended(lane),
             None => self.cancelling -= 1,
@@ -94,14 +102,20 @@ impl Windows {
 
     /// Moves a row from memory to in flight, on a slot of its queue or as a cancelled one. Its window is to be settled.
     fn fly(&mut self, id: MessageId, lane: Option<usize>) -> Option<Start> {
-        let Row { queue, shard, attempt, cancelled, .. } = self.remove(id)?;
-        let flight = Flight { attempt, shard, lane, next: None };
+        let Row { queue, shard, attempt, cancelled, key, .. } = self.remove(id)?;
+        let flight = Flight { attempt, shard, queue, key, started: self.now, lane, next: None };
         self.flights.insert(id, flight);
         match lane {
-            Some(lane) => self.queues.started(lane),
+            Some(lane) => {
+                // In its place, whatever else of its key is in memory.
+                if let Some(key) = key {
+                    self.heads.insert((queue, key), id);
+                }
+                self.queues.started(lane, self.now);
+            }
             None => self.cancelling += 1,
         }
-        Some(Start { id, queue, shard, attempt, cancelled })
+        Some(Start { id, queue, shard, attempt, cancelled, key })
     }
 
     /// The window has nothing due any more.
@@ -130,7 +144,8 @@ impl Windows {
             self.alarms.pop_first();
             let of = &mut self.windows[window];
             of.wake = Wake::Ready;
-            self.queues.ready(of.lane, window);
+            let (lane, priority) = (of.lane, of.priority);
+            self.queues.ready(lane, window, priority);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Key, Row};
+use super::{Band, Key, Row};
 use crate::ids::{MessageId, QueueId, Shard};
 use crate::time::Timestamp;
 
@@ -33,6 +33,7 @@ pub(super) struct Known {
     pub attempt: i32,
     pub held_until: Option<Timestamp>,
     pub cancelled: bool,
+    pub key: Option<i64>,
     pub place: Place,
 }
 
@@ -47,6 +48,8 @@ impl Known {
             attempt: self.attempt,
             held_until: self.held_until,
             cancelled: self.cancelled,
+            priority: window.priority,
+            key: self.key,
         }
     }
 
@@ -97,18 +100,22 @@ pub(super) enum Want {
     Soon,
 }
 
-/// What is known of one (shard, queue).
+/// What is known of one (shard, queue, priority).
 #[derive(Debug)]
 pub(super) struct Window {
     /// Unique over all windows ever; 0 marks a vacant place.
     pub serial: u64,
     pub shard: Shard,
     pub queue: QueueId,
+    pub priority: i16,
     /// The queue's place in `Queues`.
     pub lane: usize,
     /// Everything visible at or before it is in memory, in flight or done.
     pub tail: Key,
-    pub waiting: BTreeSet<Key>,
+    /// What waits for its first attempt.
+    pub fresh: BTreeSet<Key>,
+    /// What waits for a retry.
+    pub retrying: BTreeSet<Key>,
     pub held: BTreeSet<Key>,
     /// How many loose rows it has.
     pub loose: usize,
@@ -118,14 +125,16 @@ pub(super) struct Window {
 }
 
 impl Window {
-    pub fn new(serial: u64, shard: Shard, queue: QueueId, lane: usize, tail: Key) -> Window {
+    pub fn new(serial: u64, shard: Shard, (queue, priority): Band, lane: usize, tail: Key) -> Window {
         Window {
             serial,
             shard,
             queue,
+            priority,
             lane,
             tail,
-            waiting: BTreeSet::new(),
+            fresh: BTreeSet::new(),
+            retrying: BTreeSet::new(),
             held: BTreeSet::new(),
             loose: 0,
             reading: None,
@@ -135,21 +144,36 @@ impl Window {
     }
 
     pub fn vacant() -> Window {
-        Window::new(0, Shard(0), QueueId(0), 0, NOTHING)
+        Window::new(0, Shard(0), (QueueId(0), 0), 0, NOTHING)
     }
 
     /// How many keys it holds.
     pub fn len(&self) -> usize {
-        self.waiting.len() + self.held.len()
+        self.fresh.len() + self.retrying.len() + self.held.len()
     }
 
     pub fn first(&self) -> Option<Key> {
-        let (waiting, held) = (self.waiting.first().copied(), self.held.first().copied());
-        waiting.into_iter().chain(held).min()
+        self.first_waiting().into_iter().chain(self.held.first().copied()).min()
     }
 
     pub fn last(&self) -> Option<Key> {
-        self.waiting.last().copied().max(self.held.last().copied())
+        self.fresh.last().copied().max(self.retrying.last().copied()).max(self.held.last().copied())
+    }
+
+    /// What waits for its turn.
+    pub fn first_waiting(&self) -> Option<Key> {
+        self.fresh.first().copied().into_iter().chain(self.retrying.first().copied()).min()
+    }
+
+    /// What of it is due and has its turn: retries and first attempts alternate where both wait, so that neither starves the other.
+    pub fn next_due(&self, retried_last: bool, now: Timestamp) -> Option<Key> {
+        let due = |keys: &BTreeSet<Key>| keys.first().copied().filter(|(due, _)| *due <= now);
+        let (fresh, retry) = (due(&self.fresh), due(&self.retrying));
+        if retried_last { fresh.or(retry) } else { retry.or(fresh) }
+    }
+
+    pub fn waiting_of(&mut self, attempt: i32) -> &mut BTreeSet<Key> {
+        if attempt > 0 { &mut self.retrying } else { &mut self.fresh }
     }
 
     /// Whether nothing would be lost with it, once the shard's queues are discovered.
@@ -163,6 +187,9 @@ impl Window {
 pub(super) struct Flight {
     pub attempt: i32,
     pub shard: Shard,
+    pub queue: QueueId,
+    pub key: Option<i64>,
+    pub started: Timestamp,
     /// The queue whose slot it holds; `None` for a cancelled one, which holds none.
     pub lane: Option<usize>,
     /// A later attempt that showed itself before this one's outcome was answered.

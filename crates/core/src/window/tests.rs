@@ -1,6 +1,7 @@
 //! Each race by name, in the smallest case that shows it. Their interleavings are in `tests/window_properties.rs`.
 
 mod ending;
+mod flowing;
 mod pausing;
 mod reading;
 mod sharing;
@@ -9,7 +10,7 @@ use super::*;
 
 const SHARD: Shard = Shard(0);
 const QUEUE: QueueId = QueueId(1);
-const LIMITS: Limits = Limits { window: 10, budget: 100, slots: 20, share: 1 };
+const LIMITS: Limits = Limits { window: 10, budget: 100, slots: 20, share: 1, opening: 1_000_000 };
 
 /// A point in time, in seconds.
 fn at(seconds: i64) -> Timestamp {
@@ -17,7 +18,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn row(id: i64, due: i64) -> Row {
-    Row { id: MessageId(id), queue: QUEUE, shard: SHARD, due: at(due), attempt: 0, held_until: None, cancelled: false }
+    Row { id: MessageId(id), queue: QUEUE, shard: SHARD, due: at(due), attempt: 0, held_until: None, cancelled: false, priority: 0, key: None }
 }
 
 fn of_queue(queue: i64, row: Row) -> Row {
@@ -40,7 +41,7 @@ fn reader(limits: Limits, rows: &[Row], exhausted: bool) -> Windows {
     let mut windows = Windows::new(limits);
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
-    windows.discovered(SHARD, &[QUEUE], true);
+    windows.discovered(SHARD, &[(QUEUE, 0)], true);
     let refill = next_refill(&mut windows, 0);
     assert_eq!(refill.after, None);
     windows.refilled(refill, rows, exhausted);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::window::Row;
+use posthaste_core::window::{Band, Refill, Row};
 
 /// What a transaction does when it commits.
 #[derive(Debug, Clone, Copy)]
@@ -73,27 +73,56 @@ impl Database {
         rows.filter(|row| owned.contains(&row.shard)).copied().collect()
     }
 
-    pub fn queues(&self, shard: Shard, beyond: Option<QueueId>, limit: usize) -> Vec<QueueId> {
-        let rows =
-            self.rows.values().filter(|row| row.shard == shard && beyond.is_none_or(|beyond| row.queue > beyond));
-        let mut queues: Vec<QueueId> = rows.map(|row| row.queue).collect();
-        queues.sort();
-        queues.dedup();
-        queues.truncate(limit);
-        queues
+    pub fn bands(&self, shard: Shard, beyond: Option<Band>, limit: usize) -> Vec<Band> {
+        let bands = self.rows.values().filter(|row| row.shard == shard).map(|row| (row.queue, row.priority));
+        let mut bands: Vec<Band> = bands.filter(|band| beyond.is_none_or(|beyond| *band > beyond)).collect();
+        bands.sort();
+        bands.dedup();
+        bands.truncate(limit);
+        bands
     }
 
-    pub fn read(&self, shard: Shard, queue: QueueId, after: Option<(Timestamp, MessageId)>, limit: usize) -> Vec<Row> {
-        let rows = self.rows.values().filter(|row| row.shard == shard && row.queue == queue);
-        let mut rows: Vec<Row> =
-            rows.filter(|row| after.is_none_or(|after| (row.due, row.id) > after)).copied().collect();
+    pub fn read(&self, refill: &Refill) -> Vec<Row> {
+        let of = (refill.shard, refill.queue, refill.priority);
+        let rows = self.rows.values().filter(|row| (row.shard, row.queue, row.priority) == of);
+        let beyond = |row: &&Row| refill.after.is_none_or(|after| (row.due, row.id) > after);
+        let mut rows: Vec<Row> = rows.filter(beyond).copied().collect();
         rows.sort_by_key(|row| (row.due, row.id));
-        rows.truncate(limit);
+        rows.truncate(refill.limit);
         rows
     }
+
+    fn of_key(&self, queue: QueueId, key: i64) -> impl Iterator<Item = &Row> {
+        self.rows.values().filter(move |row| row.queue == queue && row.key == Some(key))
+    }
+
+    /// Whether no other of its ordering key comes before it.
+    pub fn is_first(&self, row: &Row) -> bool {
+        row.key.is_none_or(|key| self.of_key(row.queue, key).all(|other| other.id >= row.id))
+    }
+
+    /// From when on a row that is the first of its ordering key may be started: others of it may still be being sent.
+    pub fn startable_at(&self, row: &Row) -> Timestamp {
+        let of_key = self.rows.values().filter(|other| row.key.is_some() && (other.queue, other.key) == (row.queue, row.key));
+        let holds = of_key.filter(|_| !row.cancelled).filter_map(|other| other.held_until);
+        holds.chain(row.held_until).fold(row.due, Timestamp::max)
+    }
+
+    /// Whether another of its ordering key comes first or is being sent, and the one that comes first.
+    pub fn is_blocked(&self, row: &Row, now: Timestamp) -> (bool, Option<MessageId>) {
+        let Some(key) = row.key else { return (false, None) };
+        let first = self.of_key(row.queue, key).map(|row| row.id).min().filter(|first| *first < row.id);
+        let is_sent = |other: &Row| other.id != row.id && other.held_until.is_some_and(|until| until > now);
+        (first.is_some() || self.of_key(row.queue, key).any(is_sent), first)
+    }
+
+    /// Lets the first of an ordering key arrive.
+    pub fn touch(&mut self, queue: QueueId, key: Option<i64>) {
+        let first = key.and_then(|key| self.of_key(queue, key).map(|row| row.id).min());
+        if let Some(first) = first {
+            self.update(first, |_| ());
+        }
+    }
 }
 
-/// From when on a row may be started.
-pub fn startable_at(row: &Row) -> Timestamp {
-    row.held_until.map_or(row.due, |until| until.max(row.due))
-}
+

@@ -1,6 +1,7 @@
 //! A model of Posthaste around `Windows`: a database, two workers between which shards move, and time.
 //!
-//! It asserts as it goes: what may start, what memory holds, that each attempt is delivered once and none of a paused queue;
+//! It asserts as it goes: what may start, what memory holds, that each attempt is delivered once and none of a paused queue, and of
+//! an ordering key one at a time;
 //! and when the world comes to rest, that nothing which may be delivered is left, that the windows would wake their caller
 //! in time for the rest, and that they do not wake it for what is paused.
 
@@ -11,9 +12,9 @@ use std::collections::BTreeSet;
 
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::window::{Limits, Row};
+use posthaste_core::window::{Limits, Row, Start};
 
-use self::database::{Change, Database, startable_at};
+use self::database::{Change, Database};
 use self::worker::{Ending, Worker};
 
 /// The unit of time: windows are read further three of them ahead.
@@ -57,14 +58,20 @@ impl World {
     }
 
     pub fn insertion(&mut self, place: usize, due: Timestamp) -> Change {
+        let queue = QUEUES[place % QUEUES.len()];
+        // A third have one of two ordering keys; those of one key are in one shard.
+        let key = place.is_multiple_of(3).then(|| i64::from(place.is_multiple_of(2)));
+        let shard = key.map_or(place / QUEUES.len(), |key| usize::from(key > 0));
         Change::Insert(Row {
             id: self.db.next_id(),
-            queue: QUEUES[place % QUEUES.len()],
-            shard: SHARDS[place / QUEUES.len() % SHARDS.len()],
+            queue,
+            shard: SHARDS[shard % SHARDS.len()],
             due,
             attempt: 0,
             held_until: None,
             cancelled: false,
+            priority: if place.is_multiple_of(4) { 3 } else { 0 },
+            key,
         })
     }
 
@@ -84,7 +91,13 @@ impl World {
     pub fn verify(&mut self, worker: usize) -> bool {
         let owned = self.owned(worker);
         let some = !self.workers[worker].started.is_empty();
-        if let Some(sent) = self.workers[worker].verify(&self.db, self.now, &owned) {
+        // A claim outlasts what it was set for.
+        let until = self.in_units(5);
+        if let Some(sent) = self.workers[worker].verify(&mut self.db, self.now, until, &owned) {
+            let of_key = |other: &&Start| sent.key.is_some() && (other.queue, other.key) == (sent.queue, sent.key);
+            let sending = self.workers.iter().flat_map(|worker| &worker.sending).filter(of_key);
+            let others: Vec<&Start> = sending.filter(|other| !other.cancelled && !sent.cancelled && other.id != sent.id).collect();
+            assert!(others.is_empty(), "{sent:?} beside {others:?} of its ordering key");
             assert!(
                 sent.cancelled || !self.db.paused.contains(&sent.queue),
                 "{sent:?} of a paused queue was delivered"
@@ -105,7 +118,7 @@ impl World {
         let owns = self.owned(worker).contains(&start.shard);
         let ending = match ending {
             Ending::Retry { .. } if start.attempt >= 3 || start.cancelled => Ending::Final,
-            Ending::Move { .. } if !owns || start.cancelled => Ending::Final,
+            Ending::Move { .. } if !owns || start.cancelled || start.key.is_some() => Ending::Final,
             // It has not been sent after all.
             Ending::Move { .. } => {
                 self.delivered.remove(&(start.id, start.attempt));
@@ -169,7 +182,7 @@ impl World {
     fn run_down_what_may(&mut self) {
         loop {
             self.come_to_rest();
-            let Some(next) = self.unpaused().map(startable_at).min() else {
+            let Some(next) = self.unpaused().map(|row| self.db.startable_at(row)).min() else {
                 break;
             };
             let crowded = self.workers.iter().any(|worker| worker.crowded);
@@ -188,8 +201,10 @@ impl World {
         }
     }
 
+    /// What may start in time: nothing of a paused queue, and of an ordering key only the first.
     fn unpaused(&self) -> impl Iterator<Item = &Row> {
-        self.db.rows.values().filter(|row| !self.db.paused.contains(&row.queue))
+        let rows = self.db.rows.values().filter(|row| !self.db.paused.contains(&row.queue));
+        rows.filter(|row| row.cancelled || self.db.is_first(row))
     }
 
     fn come_to_rest(&mut self) {
@@ -213,7 +228,7 @@ impl World {
                 while self.verify(index) {}
                 while self.commit(index, 0, Ending::Final) {}
                 let worker = &mut self.workers[index];
-                while worker.receive_answer() || worker.send_reread(&self.db) || worker.receive_reread() {
+                while worker.receive_answer() || worker.send_reread(&mut self.db) || worker.receive_reread() {
                     busy = true;
                 }
                 worker.check();
@@ -226,7 +241,7 @@ impl World {
         let (owned, windows) = (self.owned(worker), &self.workers[worker].windows);
         assert!(windows.next_due().is_none_or(|due| due > self.now), "would spin");
         let rows = self.unpaused().filter(|row| owned.contains(&row.shard));
-        if let Some(next) = rows.map(startable_at).min() {
+        if let Some(next) = rows.map(|row| self.db.startable_at(row)).min() {
             let wakes = windows.next_due().into_iter().chain(windows.next_refill()).min();
             assert!(crowded || wakes.is_some_and(|wakes| wakes <= next), "wakes at {wakes:?} for {next:?}");
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::window::{Limits, Read, Refill, Row, Start, Windows};
+use posthaste_core::window::{Band, Limits, Read, Refill, Row, Start, Windows};
 
 use super::database::Database;
 
@@ -28,7 +28,7 @@ pub enum Ending {
 #[derive(Debug, Clone, Copy)]
 enum Answer {
     Finished(MessageId, i32),
-    Refused(MessageId, i32),
+    Refused(Start),
 }
 
 pub struct Worker {
@@ -40,9 +40,9 @@ pub struct Worker {
     /// Up to where the log has been read.
     position: usize,
     arrivals: Option<(Read, VecDeque<Row>, usize)>,
-    steps: VecDeque<(Shard, Option<QueueId>, Option<Vec<QueueId>>)>,
+    steps: VecDeque<(Shard, Option<Band>, Option<Vec<Band>>)>,
     refills: Vec<(Refill, Option<Vec<Row>>)>,
-    to_reread: VecDeque<MessageId>,
+    to_reread: VecDeque<Start>,
     rereads: VecDeque<(Read, Option<Row>)>,
     pub started: VecDeque<Start>,
     pub sending: Vec<Start>,
@@ -120,15 +120,15 @@ impl Worker {
                 !self.steps.is_empty()
             }
             Some((shard, after, None)) => {
-                self.steps.push_front((shard, after, Some(db.queues(shard, after, STEP))));
+                self.steps.push_front((shard, after, Some(db.bands(shard, after, STEP))));
                 true
             }
             Some((shard, ..)) if fails => {
                 self.windows.discovery_failed(shard);
                 true
             }
-            Some((shard, _, Some(queues))) => {
-                self.windows.discovered(shard, &queues, queues.len() < STEP);
+            Some((shard, _, Some(bands))) => {
+                self.windows.discovered(shard, &bands, bands.len() < STEP);
                 true
             }
         }
@@ -149,7 +149,7 @@ impl Worker {
         }
         let pick = pick % unsent.len();
         let (refill, rows) = &mut *unsent[pick];
-        *rows = Some(db.read(refill.shard, refill.queue, refill.after, refill.limit));
+        *rows = Some(db.read(refill));
         true
     }
 
@@ -174,11 +174,16 @@ impl Worker {
         true
     }
 
-    pub fn send_reread(&mut self, db: &Database) -> bool {
-        let Some(id) = self.to_reread.pop_front() else {
+    /// Reads by id. Of what is gone the next of its ordering key is made to arrive: who ended it may have done so too early.
+    pub fn send_reread(&mut self, db: &mut Database) -> bool {
+        let Some(start) = self.to_reread.pop_front() else {
             return false;
         };
-        self.rereads.push_back((self.windows.begin_read(), db.rows.get(&id).copied()));
+        let row = db.rows.get(&start.id).copied();
+        if row.is_none() {
+            db.touch(start.queue, start.key);
+        }
+        self.rereads.push_back((self.windows.begin_read(), row));
         true
     }
 
@@ -227,8 +232,9 @@ impl Worker {
         some
     }
 
-    /// The next start is looked up in the database: true if it may be sent. Otherwise it is given up and read again.
-    pub fn verify(&mut self, db: &Database, now: Timestamp, owned: &[Shard]) -> Option<Start> {
+    /// The next start is looked up in the database, and claimed if it has an ordering key: true if it may be sent. Otherwise it is given
+    /// up and read again, or the one of its ordering key that precedes it.
+    pub fn verify(&mut self, db: &mut Database, now: Timestamp, until: Timestamp, owned: &[Shard]) -> Option<Start> {
         let start = self.started.pop_front()?;
         let row = db.pending(start.id, start.attempt);
         let good = row.is_some_and(|row| {
@@ -238,7 +244,19 @@ impl Worker {
                 && row.held_until.is_none_or(|until| until <= now)
                 && (row.cancelled || row.due <= now)
         });
+        let row_to_send = row.filter(|_| good && !start.cancelled);
+        if let Some((true, first)) = row_to_send.map(|row| db.is_blocked(&row, now)) {
+            self.flying.remove(&start.id);
+            self.windows.forget(start.id, start.attempt);
+            // It may have been left out of memory because this one was in flight.
+            self.to_reread.extend(first.map(|id| Start { id, ..start }));
+            self.check();
+            return None;
+        }
         if good && (start.cancelled || !db.paused.contains(&start.queue)) {
+            if start.key.is_some() && !start.cancelled {
+                db.update(start.id, |row| row.held_until = Some(until));
+            }
             self.sending.push(start);
             return Some(start);
         }
@@ -253,16 +271,17 @@ impl Worker {
             self.check();
             return None;
         }
-        self.give_up(start.id, start.attempt);
+        self.give_up(start);
         None
     }
 
-    fn give_up(&mut self, id: MessageId, attempt: i32) {
+    fn give_up(&mut self, start: Start) {
+        let Start { id, attempt, .. } = start;
         if self.flying.get(&id).is_some_and(|(flying, _)| *flying == attempt) {
             self.flying.remove(&id);
         }
         self.windows.forget(id, attempt);
-        self.to_reread.push_back(id);
+        self.to_reread.push_back(start);
     }
 
     /// Commits the outcome of something that is being sent, through the fence of `(id, attempt)`. Answers whether the
@@ -271,22 +290,24 @@ impl Worker {
         let start = self.sending.swap_remove(pick);
         let (id, attempt) = (start.id, start.attempt);
         if db.pending(id, attempt).is_none() {
-            self.answers.push_back(Answer::Refused(id, attempt));
+            self.answers.push_back(Answer::Refused(start));
             return false;
         }
         match ending {
             Ending::Final => {
                 db.rows.remove(&id);
+                db.touch(start.queue, start.key);
                 self.answers.push_back(Answer::Finished(id, attempt));
             }
             Ending::Retry { due } => {
                 let next = |row: &mut Row| (row.attempt, row.due, row.held_until) = (attempt + 1, due, None);
                 db.update(id, next);
+                db.touch(start.queue, start.key);
                 self.answers.push_back(Answer::Finished(id, attempt));
             }
             Ending::Move { to } => {
                 db.update(id, |row| row.shard = to);
-                self.answers.push_back(Answer::Refused(id, attempt));
+                self.answers.push_back(Answer::Refused(start));
             }
         }
         ending == Ending::Final
@@ -300,7 +321,7 @@ impl Worker {
                 self.finished.insert((id, attempt));
                 self.windows.finished(id, attempt);
             }
-            Some(Answer::Refused(id, attempt)) => self.give_up(id, attempt),
+            Some(Answer::Refused(start)) => self.give_up(start),
             None => return false,
         }
         self.check();
@@ -331,7 +352,7 @@ impl Worker {
 
     /// What holds at every moment.
     pub fn check(&mut self) {
-        let Limits { window, budget, slots, share: _ } = self.limits;
+        let Limits { window, budget, slots, share: _, opening: _ } = self.limits;
         let loose = (budget / 4).max(slots);
         let windows = &self.windows;
         assert!(windows.keys() <= budget + windows.windows(), "{} keys", windows.keys());

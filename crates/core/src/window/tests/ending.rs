@@ -139,10 +139,14 @@ fn held_messages_do_not_keep_others_out_of_the_window() {
 }
 
 #[test]
-fn a_held_message_beyond_the_tail_takes_no_room() {
+fn a_held_message_beyond_the_tail_is_known_and_takes_no_room_of_the_window() {
     let mut windows = reader(LIMITS, &[row(1, 1)], false);
     windows.arrive(Row { held_until: Some(at(60)), ..row(2, 2) });
-    assert_eq!((windows.keys(), windows.loose()), (1, 0));
+    assert_eq!((windows.keys(), windows.loose()), (1, 1));
+    assert_eq!(windows.held(9), [(MessageId(2), 0)]);
+    // It is found to have ended.
+    windows.finished(MessageId(2), 0);
+    assert_eq!((windows.held(9), windows.loose()), (vec![], 0));
 }
 
 #[test]
@@ -199,7 +203,7 @@ fn a_released_shard_is_forgotten_but_for_what_is_in_flight() {
     // Taken again, what is still in flight does not start again.
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
-    windows.discovered(SHARD, &[QUEUE], true);
+    windows.discovered(SHARD, &[(QUEUE, 0)], true);
     let refill = next_refill(&mut windows, 3);
     windows.refilled(refill, &[row(1, 1), row(2, 2), row(3, 3)], true);
     assert_eq!(started(&mut windows, 3), [3]);

@@ -94,13 +94,13 @@ fn delivery_starts_before_all_queues_are_discovered() {
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
     assert_eq!(windows.next_discovery(9), [], "one step at a time");
-    windows.discovered(SHARD, &[QUEUE], false);
+    windows.discovered(SHARD, &[(QUEUE, 0)], false);
     let refill = next_refill(&mut windows, 5);
     windows.refilled(refill, &[row(1, 1)], true);
     assert_eq!(started(&mut windows, 5), [1]);
-    assert_eq!(windows.next_discovery(9), [(SHARD, Some(QUEUE))]);
+    assert_eq!(windows.next_discovery(9), [(SHARD, Some((QUEUE, 0)))]);
     windows.discovery_failed(SHARD);
-    assert_eq!(windows.next_discovery(9), [(SHARD, Some(QUEUE))]);
+    assert_eq!(windows.next_discovery(9), [(SHARD, Some((QUEUE, 0)))]);
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn an_answer_to_a_step_of_a_former_tenure_does_not_end_discovery() {
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
     windows.discovered(SHARD, &[], true);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)], "asked again");
-    windows.discovered(SHARD, &[QUEUE], true);
+    windows.discovered(SHARD, &[(QUEUE, 0)], true);
     let refill = next_refill(&mut windows, 5);
     windows.refilled(refill, &[row(1, 1)], true);
     assert_eq!(started(&mut windows, 5), [1]);
@@ -215,7 +215,7 @@ fn a_refill_of_a_released_shard_is_ignored_also_after_it_was_taken_again() {
     assert_eq!((windows.keys(), windows.windows(), windows.set_aside()), (0, 0, 0));
     windows.take(SHARD);
     assert_eq!(windows.next_discovery(9), [(SHARD, None)]);
-    windows.discovered(SHARD, &[QUEUE], true);
+    windows.discovered(SHARD, &[(QUEUE, 0)], true);
     let new = next_refill(&mut windows, 0);
     windows.refilled(refill.clone(), &[row(2, 2)], true);
     assert_eq!(windows.keys(), 0);

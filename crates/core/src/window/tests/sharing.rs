@@ -12,7 +12,7 @@ fn queues_of(starts: &[Start]) -> Vec<i64> {
     starts.iter().map(|start| start.queue.0).collect()
 }
 
-const WIDE: Limits = Limits { window: 1000, budget: 100_000, slots: 60, share: 1 };
+const WIDE: Limits = Limits { window: 1000, budget: 100_000, slots: 60, share: 1, opening: 1_000_000 };
 
 #[test]
 fn queues_take_turns() {
@@ -108,7 +108,7 @@ fn many_blocked_queues_do_not_stop_one_that_is_not() {
 
 #[test]
 fn a_transaction_of_any_size_stays_within_the_limits() {
-    let limits = Limits { window: 50, budget: 120, slots: 4, share: 1 };
+    let limits = Limits { window: 50, budget: 120, slots: 4, share: 1, opening: 1_000_000 };
     let mut windows = owner(limits);
     for id in 0..20_000 {
         windows.arrive(of_queue(id % 7, row(id, id % 13)));
@@ -119,7 +119,7 @@ fn a_transaction_of_any_size_stays_within_the_limits() {
 
 #[test]
 fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
-    let limits = Limits { window: 80, budget: 100, slots: 4, share: 1 };
+    let limits = Limits { window: 80, budget: 100, slots: 4, share: 1, opening: 1_000_000 };
     let mut windows = owner(limits);
     burst(&mut windows, 1, 0..500, 0);
     assert_eq!(windows.keys(), 80);
@@ -139,7 +139,7 @@ fn a_window_alone_may_use_the_budget_of_many_and_gives_way_to_newcomers() {
 
 #[test]
 fn who_has_nothing_due_soon_gives_way_to_who_has() {
-    let limits = Limits { window: 100, budget: 100, slots: 200, share: 1 };
+    let limits = Limits { window: 100, budget: 100, slots: 200, share: 1, opening: 1_000_000 };
     let mut windows = owner(limits);
     burst(&mut windows, 1, 0..100, 1000);
     burst(&mut windows, 2, 1000..1100, 0);
@@ -154,7 +154,7 @@ fn who_has_nothing_due_soon_gives_way_to_who_has() {
 
 #[test]
 fn many_windows_that_sleep_leave_the_budget_to_those_that_are_awake() {
-    let limits = Limits { window: 10, budget: 5, slots: 4, share: 1 };
+    let limits = Limits { window: 10, budget: 5, slots: 4, share: 1, opening: 1_000_000 };
     let mut windows = owner(limits);
     for id in 0..200 {
         windows.arrive(of_queue(id % 50, row(id, 1000 + id)));
