@@ -10,8 +10,8 @@
 //! - *Memory is bounded*: by [`Limits`], whatever the backlog and however many rows one transaction brings.
 //! - *Fair*: queues take turns, and none holds more than its share of the slots (see [`crate::gate`]).
 //! - *Limited*: of a queue whose limits it was told no more start than those allow, what a former owner is still sending included.
-//! - *In order*: of messages with the same ordering key the first that is known starts; the others are not even kept, because who
-//!   ends the first makes the next arrive (see [`Windows::heads`]).
+//! - *In order*: of messages with the same ordering key only the first that is known starts, and one more is kept: who ends the
+//!   first makes the next arrive.
 //! - *Paused is still*: of a queue that is paused only what is cancelled starts, and it is not read further (see
 //!   [`Windows::set_paused`]).
 //!
@@ -46,6 +46,7 @@ mod discovery;
 mod flow;
 mod hash;
 mod joining;
+mod ordering;
 mod pausing;
 mod queues;
 mod reads;
@@ -61,6 +62,7 @@ use std::collections::{BTreeSet, VecDeque};
 use self::discovery::Tenure;
 pub use self::flow::State;
 use self::hash::IdMap;
+use self::ordering::Head;
 use self::queues::Queues;
 use self::reads::Reads;
 use self::state::{EVERYTHING, Flight, Known, NOTHING, Wake, Want, Window};
@@ -168,9 +170,10 @@ pub struct Windows {
     serials: u64,
     queues: Queues,
     known: IdMap<MessageId, Known>,
-    /// Per queue and ordering key the message that is in flight, or else the smallest in memory. A later one of the same key cannot
-    /// start before that has ended, and is not kept: the outcome that ends one makes the next of its key arrive.
-    heads: IdMap<(QueueId, i64), MessageId>,
+    /// Per queue and ordering key the message that is in flight, or else the smallest in memory.
+    heads: IdMap<(QueueId, i64), Head>,
+    /// What waited behind a first that has left memory, until the end of the call.
+    following: Vec<Row>,
     /// Of `known`, how many are in a window, and how many are set aside.
     keys: usize,
     aside: usize,
@@ -217,6 +220,7 @@ impl Windows {
             queues: Queues::new(limits.slots, limits.share, limits.opening),
             known: IdMap::default(),
             heads: IdMap::default(),
+            following: Vec::new(),
             keys: 0,
             aside: 0,
             loose: BTreeSet::new(),
@@ -259,6 +263,7 @@ impl Windows {
                 self.close(window);
             }
             self.wanting.retain(|(window, serial)| self.windows[*window].serial == *serial);
+            self.let_follow();
         }
         let in_flight = self.flights.iter().filter(|(_, flight)| flight.shard == shard);
         in_flight.map(|(id, flight)| (*id, flight.attempt)).collect()
@@ -384,15 +389,6 @@ impl Windows {
         }
         if let Some(ends) = known.hold_ends() {
             self.holds.remove(&(ends, id));
-        }
-    }
-
-    /// This message is no longer the first of its ordering key.
-    fn behead(&mut self, id: MessageId, queue: QueueId, key: Option<i64>) {
-        if let Some(key) = key
-            && self.heads.get(&(queue, key)) == Some(&id)
-        {
-            self.heads.remove(&(queue, key));
         }
     }
 }

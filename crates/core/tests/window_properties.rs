@@ -41,6 +41,7 @@ enum Happening {
     HandOver,
     PauseOrResume,
     ReadPaused,
+    LookForHeld,
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -71,6 +72,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => Just(HandOver),
         2 => Just(PauseOrResume),
         4 => Just(ReadPaused),
+        1 => Just(LookForHeld),
     ]
 }
 
@@ -153,6 +155,7 @@ fn happen(world: &mut World, happening: Happening, a: u8, b: u8) {
         }
         Happening::PauseOrResume => world.pause_or_resume(b),
         Happening::ReadPaused => drop(worker.read_paused(db)),
+        Happening::LookForHeld => drop(worker.look_for_held(db)),
         Happening::HandOver => world.hand_over(b, a % 2, 1 + units % 5, b.is_multiple_of(4)),
     }
     for worker in &mut world.workers {

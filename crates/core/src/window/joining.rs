@@ -2,7 +2,7 @@
 
 use super::state::{Known, Place, Wake, Want};
 use super::{Row, Windows};
-use crate::ids::{MessageId, QueueId, Shard};
+use crate::ids::{MessageId, Shard};
 
 /// What showed a row; see the module `window`, "Which version of a row counts".
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,11 +16,13 @@ impl Windows {
     /// A row that the read of arrivals has shown: inserted or changed.
     pub fn arrive(&mut self, row: Row) {
         self.admit(row, Source::Arrivals);
+        self.let_follow();
     }
 
     /// A row as it was read by id, after `forget`. If it is beyond the tail it is left for the refill.
     pub fn reread(&mut self, row: Row) {
         self.admit(row, Source::Other);
+        self.let_follow();
     }
 
     /// Takes in a row if it says something new.
@@ -53,7 +55,7 @@ impl Windows {
     /// Finds the place of a row that is not in memory, which may be none.
     pub(super) fn place(&mut self, row: Row) {
         let row = Row { held_until: row.held_until.filter(|until| *until > self.now), ..row };
-        if self.is_behind(&row) {
+        if self.stands_behind(&row) {
             return;
         }
         let Some(window) = self.window_of(row.shard, row.band()) else {
@@ -72,25 +74,6 @@ impl Windows {
             self.set_aside_row(window, row);
         }
         self.settle(window);
-    }
-
-    /// Whether another of its ordering key must end first: one in flight, or one that was stored earlier.
-    fn is_behind(&self, row: &Row) -> bool {
-        if row.cancelled || row.held_until.is_some() {
-            return false;
-        }
-        let head = row.key.and_then(|key| self.heads.get(&(row.queue, key)));
-        head.is_some_and(|head| *head < row.id || *head != row.id && self.flights.contains_key(head))
-    }
-
-    /// Remembers the first of its ordering key.
-    fn crown(&mut self, id: MessageId, queue: QueueId, key: Option<i64>) {
-        if let Some(key) = key {
-            let head = self.heads.entry((queue, key)).or_insert(id);
-            if id < *head && !self.flights.contains_key(head) {
-                *head = id;
-            }
-        }
     }
 
     pub(super) fn put(&mut self, window: usize, row: Row, place: Place) {

@@ -69,12 +69,14 @@ impl Windows {
             }
         }
         self.end_refill(window);
+        self.let_follow();
     }
 
     /// A refill failed; its window will be read again.
     pub fn refill_failed(&mut self, refill: Refill) {
         if let Some(window) = self.window_reading(&refill) {
             self.end_refill(window);
+            self.let_follow();
         }
     }
 

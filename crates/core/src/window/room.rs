@@ -106,7 +106,10 @@ impl Windows {
     /// Gives up the greatest key of a window that holds more than one.
     fn evict(&mut self, window: usize) {
         if let Some((_, id)) = self.windows[window].last() {
+            let following = self.following.len();
             self.remove(id);
+            // What waits behind it is after it in the table too, and comes when it has ended.
+            self.following.truncate(following);
         }
         if let Some(last) = self.windows[window].last() {
             self.windows[window].tail = last;

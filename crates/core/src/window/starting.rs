@@ -13,6 +13,7 @@ impl Windows {
         self.end_holds(now);
         self.ring_alarms(now);
         self.queues.ring_timers(now);
+        self.let_follow();
         let mut starts = Vec::new();
         while starts.len() < max
             && self.cancelling < self.limits.slots
@@ -44,6 +45,7 @@ impl Windows {
                 None => self.sleep(window),
             }
         }
+        self.let_follow();
         starts
     }
 
@@ -72,6 +74,7 @@ impl Windows {
             self.remove(id);
             self.settle(window);
         }
+        self.let_follow();
     }
 
     /// This attempt is not in flight: it was stale, or its outcome was refused. The caller reads the row by id and passes
@@ -82,6 +85,7 @@ impl Windows {
             self.queues.lane(lane).flow.not_sent(now);
         }
         self.land(id, attempt);
+        self.let_follow();
     }
 
     /// Ends a flight, if it is of this attempt, and lets the later one that showed itself in the meantime join.
@@ -107,10 +111,7 @@ impl Windows {
         self.flights.insert(id, flight);
         match lane {
             Some(lane) => {
-                // In its place, whatever else of its key is in memory.
-                if let Some(key) = key {
-                    self.heads.insert((queue, key), id);
-                }
+                self.enthrone(id, queue, key);
                 self.queues.started(lane, self.now);
             }
             None => self.cancelling += 1,

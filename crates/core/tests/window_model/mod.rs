@@ -218,6 +218,7 @@ impl World {
                 let owned = self.owned(index);
                 let (now, worker) = (self.now, &mut self.workers[index]);
                 busy |= worker.read_paused(&self.db);
+                busy |= worker.look_for_held(&self.db);
                 busy |= worker.send_arrivals(&self.db, &owned);
                 busy |= worker.receive_arrivals(100);
                 busy |= worker.discover(&self.db, false);
@@ -228,7 +229,7 @@ impl World {
                 while self.verify(index) {}
                 while self.commit(index, 0, Ending::Final) {}
                 let worker = &mut self.workers[index];
-                while worker.receive_answer() || worker.send_reread(&mut self.db) || worker.receive_reread() {
+                while worker.receive_answer() || worker.send_reread(&self.db) || worker.receive_reread() {
                     busy = true;
                 }
                 worker.check();

@@ -174,15 +174,12 @@ impl Worker {
         true
     }
 
-    /// Reads by id. Of what is gone the next of its ordering key is made to arrive: who ended it may have done so too early.
-    pub fn send_reread(&mut self, db: &mut Database) -> bool {
+    /// Reads by id.
+    pub fn send_reread(&mut self, db: &Database) -> bool {
         let Some(start) = self.to_reread.pop_front() else {
             return false;
         };
         let row = db.rows.get(&start.id).copied();
-        if row.is_none() {
-            db.touch(start.queue, start.key);
-        }
         self.rereads.push_back((self.windows.begin_read(), row));
         true
     }
@@ -198,6 +195,17 @@ impl Worker {
         self.windows.end_read(read);
         self.check();
         true
+    }
+
+    /// Looks for what a former owner was sending: that it has ended does not arrive.
+    pub fn look_for_held(&mut self, db: &Database) -> bool {
+        let held = self.windows.held(100).into_iter();
+        let ended: Vec<_> = held.filter(|(id, attempt)| db.pending(*id, *attempt).is_none()).collect();
+        for (id, attempt) in &ended {
+            self.windows.finished(*id, *attempt);
+        }
+        self.check();
+        !ended.is_empty()
     }
 
     /// Reads which queues are paused.
