@@ -108,12 +108,15 @@ impl Database {
         holds.chain(row.held_until).fold(row.due, Timestamp::max)
     }
 
-    /// Whether another of its ordering key comes first or is being sent, and the one that comes first.
-    pub fn is_blocked(&self, row: &Row, now: Timestamp) -> (bool, Option<MessageId>) {
-        let Some(key) = row.key else { return (false, None) };
-        let first = self.of_key(row.queue, key).map(|row| row.id).min().filter(|first| *first < row.id);
-        let is_sent = |other: &Row| other.id != row.id && other.held_until.is_some_and(|until| until > now);
-        (first.is_some() || self.of_key(row.queue, key).any(is_sent), first)
+    /// The one of its ordering key that comes before it.
+    pub fn precedes(&self, row: &Row) -> Option<MessageId> {
+        self.of_key(row.queue, row.key?).map(|other| other.id).min().filter(|first| *first < row.id)
+    }
+
+    /// Until when another of its ordering key is being sent at most.
+    pub fn other_is_sent_until(&self, row: &Row, now: Timestamp) -> Option<Timestamp> {
+        let others = self.of_key(row.queue, row.key?).filter(|other| other.id != row.id);
+        others.filter_map(|other| other.held_until).filter(|until| *until > now).max()
     }
 
     /// Lets the first of an ordering key arrive.

@@ -252,14 +252,21 @@ impl Worker {
                 && row.held_until.is_none_or(|until| until <= now)
                 && (row.cancelled || row.due <= now)
         });
-        let row_to_send = row.filter(|_| good && !start.cancelled);
-        if let Some((true, first)) = row_to_send.map(|row| db.is_blocked(&row, now)) {
-            self.flying.remove(&start.id);
-            self.windows.forget(start.id, start.attempt);
-            // It may have been left out of memory because this one was in flight.
-            self.to_reread.extend(first.map(|id| Start { id, ..start }));
-            self.check();
-            return None;
+        if let Some(row) = row.filter(|_| good && !start.cancelled) {
+            if let Some(id) = db.precedes(&row) {
+                self.forget(start);
+                // It may have been left out of memory because this one was in flight.
+                self.to_reread.push_back(Start { id, ..start });
+                return None;
+            }
+            if let Some(until) = db.other_is_sent_until(&row, now) {
+                self.forget(start);
+                let row = Row { held_until: Some(until), ..row };
+                self.show(row);
+                self.windows.reread(row);
+                self.check();
+                return None;
+            }
         }
         if good && (start.cancelled || !db.paused.contains(&start.queue)) {
             if start.key.is_some() && !start.cancelled {
@@ -270,10 +277,9 @@ impl Worker {
         }
         if let Some(row) = row.filter(|_| good) {
             // Paused since the last look: it goes back as it is, and its queue is not tried again.
-            self.flying.remove(&start.id);
             self.paused.insert(start.queue);
             self.windows.pause(start.queue);
-            self.windows.forget(start.id, start.attempt);
+            self.forget(start);
             self.show(row);
             self.windows.reread(row);
             self.check();
@@ -284,12 +290,16 @@ impl Worker {
     }
 
     fn give_up(&mut self, start: Start) {
-        let Start { id, attempt, .. } = start;
+        self.forget(start);
+        self.to_reread.push_back(start);
+    }
+
+    fn forget(&mut self, Start { id, attempt, .. }: Start) {
         if self.flying.get(&id).is_some_and(|(flying, _)| *flying == attempt) {
             self.flying.remove(&id);
         }
         self.windows.forget(id, attempt);
-        self.to_reread.push_back(start);
+        self.check();
     }
 
     /// Commits the outcome of something that is being sent, through the fence of `(id, attempt)`. Answers whether the
