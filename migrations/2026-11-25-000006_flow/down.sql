@@ -130,7 +130,7 @@ END
 $$;
 
 DROP TABLE posthaste.flow_reports;
-DROP INDEX posthaste.pending_held, posthaste.pending_reading_order;
+DROP INDEX posthaste.pending_held, posthaste.pending_held_keys, posthaste.pending_reading_order;
 ALTER TABLE posthaste.pending DROP COLUMN priority;
 CREATE INDEX pending_reading_order ON posthaste.pending (shard, queue_id, due_at, (message_id + 0));
 ALTER TABLE posthaste.messages DROP COLUMN priority;

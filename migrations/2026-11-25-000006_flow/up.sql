@@ -27,8 +27,10 @@ ALTER TABLE posthaste.pending ADD COLUMN priority smallint NOT NULL DEFAULT 0 CH
 -- The owner's reading order; see the first migration for the expression.
 DROP INDEX posthaste.pending_reading_order;
 CREATE INDEX pending_reading_order ON posthaste.pending (shard, queue_id, priority, due_at, (message_id + 0));
--- What is being sent by a former owner, or is claimed because its queue is limited or it has an ordering key.
-CREATE INDEX pending_held ON posthaste.pending (shard, queue_id, key_hash) WHERE held_until IS NOT NULL;
+-- What is held, because its shard was handed over while it was being sent, or because its queue is limited or it has an ordering key:
+-- for a new owner, and for others of its key.
+CREATE INDEX pending_held ON posthaste.pending (shard, held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX pending_held_keys ON posthaste.pending (queue_id, key_hash, held_until) WHERE held_until IS NOT NULL;
 
 -- How it stands ----------------------------------------------------------------------------------------------------------
 

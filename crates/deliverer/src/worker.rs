@@ -5,9 +5,11 @@
 //! [`outcomes`] task, which has the second connection, and come back as [`Event::Written`].
 //!
 //! A delivery starts only while the lease is live, only for a shard that is owned, and only after its row was seen
-//! pending, due and unchanged, and its queue not paused, a moment before.
+//! pending, due and unchanged, and its queue not paused, a moment before. Of a queue with a limit of concurrency, and with an ordering
+//! key, it starts only once the row is held for as long as it may last: so whoever owns the shard next waits for its end.
 
 mod feed;
+mod flow;
 mod starting;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use posthaste_core::gate::flow::Health;
 use posthaste_core::ids::{Epoch, MessageId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::window::{Limits, Windows};
@@ -32,9 +35,10 @@ use crate::dispatch::{Dispatcher, Permit, Targets};
 use crate::outcomes;
 use crate::testing::{self, Test};
 use feed::Feed;
+use flow::Chores;
 
 /// What one thread holds in memory. A window of 2,000 keys lasts a fifth of a second at 10,000 deliveries a second.
-const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 2_048, share: 8 };
+const LIMITS: Limits = Limits { window: 2_000, budget: 200_000, slots: 2_048, share: 8, opening: 32 };
 /// How long a change may stay unseen when its notification is lost, or none is sent (the SQL outbox).
 const POLL: Duration = Duration::from_millis(100);
 /// How long a pause or its end may stay unseen when its notification is lost, or none is sent.
@@ -58,6 +62,8 @@ pub(crate) enum Event {
     Test(Box<Test>),
     /// Everything was released: finish what is in flight and end.
     Stop,
+    /// How the receiver of a delivery did, which has just ended.
+    Heard { id: MessageId, attempt: i32, health: Health },
     /// Outcomes that counted, and those that did not.
     Written { recorded: Vec<(MessageId, i32)>, refused: Vec<(MessageId, i32)> },
 }
@@ -96,13 +102,16 @@ impl Handle {
 pub(crate) fn spawn_all(config: &Arc<Config>) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
     let (report, reports) = mpsc::unbounded_channel();
     let mut handles = Vec::with_capacity(config.workers);
-    for number in 0..config.workers {
+    let instance = rand::random();
+    for (number, worker) in (0..config.workers).zip(0..) {
         let (events, inbox) = mpsc::unbounded_channel();
         let wake = Arc::new(Notify::new());
         let parts = (Arc::clone(config), Arc::clone(&wake), events.clone(), report.clone());
         let thread = std::thread::Builder::new().name(format!("deliver-{number}")).spawn(move || {
             let (config, wake, events, report) = parts;
-            actix_rt::System::new().block_on(async { Worker::new(config, wake, events, inbox, report).run().await });
+            actix_rt::System::new().block_on(async {
+                Worker::new(config, (instance, worker), wake, events, inbox, report).run().await;
+            });
         })?;
         handles.push(Handle { events, wake, thread: Some(thread) });
     }
@@ -113,6 +122,8 @@ pub(crate) fn spawn_all(config: &Arc<Config>) -> io::Result<(mpsc::UnboundedRece
 struct Running {
     attempt: i32,
     epoch: Epoch,
+    /// Whether it has an ordering key.
+    in_order: bool,
     permit: Permit,
 }
 
@@ -131,6 +142,8 @@ struct Worker {
     writer: actix_rt::task::JoinHandle<()>,
     windows: Windows,
     owned: BTreeMap<Shard, Epoch>,
+    /// Those of `owned` whose windows are to be opened.
+    taking: Vec<Shard>,
     running: HashMap<MessageId, Running>,
     /// Left the windows without a counted outcome: to be read again by id.
     reread: Vec<MessageId>,
@@ -139,6 +152,9 @@ struct Worker {
     poll_at: Instant,
     /// When to read next which queues are paused.
     pauses_at: Instant,
+    chores: Chores,
+    /// What it reports by: of this process, and its number.
+    instance: (i64, i32),
     /// When to look next for connections that nobody uses any more.
     sweep_at: Instant,
     stopping: bool,
@@ -154,6 +170,7 @@ enum Step {
 impl Worker {
     fn new(
         config: Arc<Config>,
+        instance: (i64, i32),
         wake: Arc<Notify>,
         events: mpsc::UnboundedSender<Event>,
         inbox: mpsc::UnboundedReceiver<Event>,
@@ -174,12 +191,15 @@ impl Worker {
             writer,
             windows: Windows::new(LIMITS),
             owned: BTreeMap::new(),
+            taking: Vec::new(),
             running: HashMap::new(),
             reread: Vec::new(),
             reader: None,
             feed: None,
             poll_at: Instant::now(),
             pauses_at: Instant::now(),
+            chores: Chores::new(),
+            instance,
             sweep_at: Instant::now(),
             stopping: false,
         }
@@ -221,7 +241,7 @@ impl Worker {
                     self.owned.insert(shard, epoch);
                     // Without a feed the windows are opened when there is one: see `begin`.
                     if self.feed.is_some() {
-                        self.windows.take(shard);
+                        self.taking.push(shard);
                     }
                 }
                 self.poll_at = Instant::now();
@@ -236,6 +256,7 @@ impl Worker {
                 }
                 self.lease = None;
                 self.feed = None;
+                self.taking.clear();
                 self.reread.clear();
             }
             Event::PausesChanged => self.pauses_at = Instant::now(),
@@ -244,9 +265,13 @@ impl Worker {
                 actix_rt::spawn(async move { testing::run(*test, &dispatcher, &config).await });
             }
             Event::Stop => self.stopping = true,
+            Event::Heard { id, attempt, health } => self.hear(id, attempt, health),
             Event::Written { recorded, refused } => {
                 for (id, attempt) in recorded {
-                    self.running.remove(&id);
+                    // The next of its ordering key has arrived.
+                    if self.running.remove(&id).is_some_and(|running| running.in_order) {
+                        self.poll_at = Instant::now();
+                    }
                     self.windows.finished(id, attempt);
                 }
                 for (id, attempt) in refused {
@@ -265,22 +290,16 @@ impl Worker {
 
     fn release(&mut self, shard: Shard) -> Vec<Hold> {
         self.owned.remove(&shard);
-        let now = Instant::now();
+        self.taking.retain(|taking| *taking != shard);
         let in_flight = self.windows.release(shard);
-        in_flight
-            .into_iter()
-            .filter_map(|(id, attempt)| {
-                let running = self.running.get(&id).filter(|running| running.attempt == attempt)?;
-                running.permit.hold();
-                Some(Hold {
-                    id,
-                    attempt,
-                    shard,
-                    epoch: running.epoch,
-                    remaining: running.permit.deadline().saturating_duration_since(now) + HOLD_MARGIN,
-                })
-            })
-            .collect()
+        in_flight.into_iter().filter_map(|(id, attempt)| self.hold((id, attempt, shard))).collect()
+    }
+
+    fn hear(&mut self, id: MessageId, attempt: i32, health: Health) {
+        let Some(now) = self.now() else { return };
+        if self.windows.heard(id, attempt, health, now) {
+            tracing::info!(message = id.0, "a receiver does not answer: its queue is tried by one request now and then");
+        }
     }
 
     /// Reads what is to be read and starts what may start, each at most once.
@@ -304,6 +323,7 @@ impl Worker {
         if self.feed.is_none() {
             self.begin(reader).await?;
         }
+        self.open(reader).await?;
         if self.poll_at <= Instant::now() && !self.arrivals(reader).await? {
             return Ok(Step::Idle);
         }
@@ -316,6 +336,12 @@ impl Worker {
             step = Step::More;
         }
         if self.start(reader).await? == Step::More {
+            step = Step::More;
+        }
+        if self.reserve(reader).await? == Step::More {
+            step = Step::More;
+        }
+        if self.chores(reader).await? == Step::More {
             step = Step::More;
         }
         Ok(step)
@@ -345,7 +371,7 @@ impl Worker {
         // Without shards or lease there is nothing to do but wait for an event; the lease is looked at now and then.
         let mut until = now + POLL;
         if active && let Some(feed) = &self.feed {
-            until = until.min(self.poll_at).min(self.pauses_at);
+            until = until.min(self.poll_at).min(self.pauses_at).min(self.chores.next());
             if let Some(due) = self.windows.next_due().map(|due| feed.clock.instant(due)) {
                 until = until.min(due);
             }

@@ -131,7 +131,7 @@ pub struct Backlog {
 statement! {
     /// The order is that of the one index that begins with the queue, and `>= AND <=` keeps the planner from dropping the
     /// queue from it: by the primary key alone it could wade through all other queues' messages. The first due is one look
-    /// per shard.
+    /// per shard and priority that it has there.
     struct BacklogOfQueue { queue: i64 => BigInt, limit: i64 => BigInt }
     row (BigInt, Nullable<Timestamptz>)
     "SELECT (SELECT count(*) FROM (
@@ -140,9 +140,21 @@ statement! {
             (SELECT min(first.due_at)
                FROM generate_series(0, posthaste.shards() - 1) AS s
               CROSS JOIN LATERAL (
-                SELECT p.due_at FROM posthaste.pending p
-                 WHERE (p.shard, p.queue_id) >= (s, {queue}) AND (p.shard, p.queue_id) <= (s, {queue})
-                 ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT 1) AS first)"
+                WITH RECURSIVE band AS (
+                    (SELECT p.priority, p.due_at FROM posthaste.pending p
+                      WHERE (p.shard, p.queue_id) >= (s, {queue}) AND (p.shard, p.queue_id) <= (s, {queue})
+                      ORDER BY p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0 LIMIT 1)
+                    UNION ALL
+                    SELECT n.priority, n.due_at
+                      FROM band
+                     CROSS JOIN LATERAL (
+                        SELECT p.priority, p.due_at FROM posthaste.pending p
+                         WHERE (p.shard, p.queue_id, p.priority) > (s, {queue}, band.priority)
+                           AND (p.shard, p.queue_id) <= (s, {queue})
+                         ORDER BY p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0 LIMIT 1
+                      ) AS n
+                )
+                SELECT band.due_at FROM band) AS first)"
 }
 
 statement! {

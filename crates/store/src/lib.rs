@@ -14,6 +14,7 @@ pub mod connect;
 pub mod count;
 pub mod cron;
 pub mod error;
+pub mod flow;
 pub mod lease;
 pub mod listing;
 pub mod message;

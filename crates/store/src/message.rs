@@ -13,7 +13,7 @@ mod together;
 
 use diesel::OptionalExtension;
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::{CronId, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
@@ -169,7 +169,7 @@ type Row = (
     Option<i32>,
     Option<String>,
     Option<PgTimestamp>,
-    (Option<i32>, Option<i32>, Option<String>, Option<String>),
+    (Option<i32>, Option<i32>, Option<String>, Option<String>, Option<String>, Option<i16>),
 );
 
 type SqlRow = (
@@ -189,7 +189,7 @@ type SqlRow = (
     Nullable<Integer>,
     Nullable<Text>,
     Nullable<Timestamptz>,
-    (Nullable<Integer>, Nullable<Integer>, Nullable<Text>, Nullable<Text>),
+    (Nullable<Integer>, Nullable<Integer>, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<SmallInt>),
 );
 
 impl From<Row> for Message {
@@ -211,7 +211,7 @@ impl From<Row> for Message {
             number,
             outcome,
             finished_at,
-            (connect_timeout_ms, timeout_ms, traceparent, tracestate),
+            (connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key, priority),
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
@@ -235,7 +235,14 @@ impl From<Row> for Message {
             created_at: from_postgres(created_at),
             updated_at: from_postgres(updated_at),
             progress,
-            sending: Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate },
+            sending: Sending {
+                connect_timeout_ms,
+                timeout_ms,
+                traceparent,
+                tracestate,
+                ordering_key,
+                priority: priority.unwrap_or(0),
+            },
         }
     }
 }
@@ -260,7 +267,7 @@ macro_rules! columns {
     () => {
         "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
                 m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at,
-                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate "
+                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.ordering_key, m.priority "
     };
 }
 

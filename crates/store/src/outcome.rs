@@ -99,7 +99,7 @@ statement! {
     }
     row (BigInt, Integer, Nullable<Integer>)
     "WITH ended AS MATERIALIZED (
-        SELECT i.*, p.queue_id
+        SELECT i.*, p.queue_id, p.key_hash
           FROM (
             SELECT i.*, s.epoch = i.epoch AS is_owner
               FROM unnest({ids}, {attempts}, {shards}, {epochs}, {outcomes}, {waits}, {started}, {finished}, {statuses},
@@ -110,7 +110,7 @@ statement! {
              ORDER BY i.id
           ) AS i
          CROSS JOIN LATERAL (
-            SELECT p.queue_id, p.held_until FROM posthaste.pending p
+            SELECT p.queue_id, p.key_hash, p.held_until FROM posthaste.pending p
              WHERE p.message_id = i.id AND p.attempt = i.attempt
                FOR UPDATE
           ) AS p
@@ -126,6 +126,21 @@ statement! {
                due_at = clock_timestamp() + interval '1 microsecond' *
                         (SELECT w.waits[array_position(w.ids, p.message_id)] FROM waiting w)
          WHERE p.message_id = ANY ((SELECT w.ids FROM waiting w)::bigint[])
+     ), followed AS (
+        -- The next of an ordering key arrives, in whose way it was. None that this statement deletes or changes.
+        UPDATE posthaste.pending p
+           SET xid = pg_current_xact_id()
+         WHERE p.message_id = ANY (ARRAY(
+                SELECT o.message_id
+                  FROM ended e
+                 CROSS JOIN LATERAL (
+                    SELECT o.message_id FROM posthaste.pending o
+                     WHERE (o.queue_id, o.key_hash) >= (e.queue_id, e.key_hash)
+                       AND (o.queue_id, o.key_hash) <= (e.queue_id, e.key_hash) AND o.key_hash IS NOT NULL
+                       AND o.message_id <> ALL (ARRAY(SELECT e.id FROM ended e))
+                     ORDER BY o.queue_id, o.key_hash, o.message_id LIMIT 1
+                  ) AS o
+                 WHERE e.key_hash IS NOT NULL AND (e.outcome <> 'retried' OR o.message_id < e.id)))
      ), logged AS (
         INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at, status,
                                         error_class, error, response_headers, response_body, deliverer,

@@ -2,7 +2,8 @@
 //!
 //! The read is also the last check: it answers only messages that are still pending with the attempt that the owner
 //! believes in, due, neither cancelled nor held. A stale entry of a window dies here, and what belongs to a queue that is
-//! paused goes back. The revision of the queue's settings comes with each message, so that a change of a queue counts from the
+//! paused goes back. So does what is in the wrong shard, since its queue was given a limit or lost it, and what another of its ordering
+//! key must precede. The revision of the queue's settings comes with each message, so that a change of a queue counts from the
 //! next delivery on; the settings themselves are read once per revision, see [`crate::target`].
 
 use std::time::Duration;
@@ -17,7 +18,7 @@ use posthaste_core::window::{Row, Start};
 use serde_json::{Map, Value};
 
 use crate::error::StoreError;
-use crate::reading::{from_postgres, row};
+use crate::reading::{RowSql, RowTuple, from_postgres, row};
 use crate::statement::statement;
 
 /// Everything that one delivery needs to know.
@@ -63,13 +64,22 @@ pub struct Trace {
 /// What became of a message that was to be sent.
 #[derive(Debug, Clone)]
 pub enum Read {
-    Send(Box<Payload>),
+    Send(Row, Box<Payload>),
     /// The batch had grown too large before its turn came; it is still to be sent.
     Postponed(Row),
     /// Its queue is paused; it is still to be sent.
     Paused(Row),
+    /// It belongs to another shard by now.
+    Misplaced(Row),
+    /// Another of its ordering key was stored before it and has not ended.
+    Preceded { row: Row, by: MessageId },
+    /// Another of its ordering key may be being sent until then.
+    Beside { row: Row, until: Timestamp },
 }
 
+/// Whether its queue is paused, whether it is in the wrong shard, the first of its ordering key, until when one of that is held.
+type PlaceSql = (Bool, Bool, Nullable<BigInt>, Nullable<Timestamptz>);
+type PlaceTuple = (bool, bool, Option<i64>, Option<PgTimestamp>);
 type MessageSql = (
     Nullable<Text>,
     Nullable<Binary>,
@@ -110,25 +120,34 @@ statement! {
         shards: Vec<i32> => Array<Integer>,
         bytes: i64 => BigInt,
     }
-    row (
-        (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool),
-        Bool,
-        Bool,
-        MessageSql,
-    )
-    "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled,
+    row (RowSql, Bool, PlaceSql, MessageSql)
+    "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled, b.priority, b.key_hash,
             b.fits, q.paused_at IS NOT NULL,
+            coalesce(posthaste.shard_of(b.queue_id, b.message_id, b.key_hash, q.spread) <> b.shard, false),
+            b.first_of_key, b.held_beside,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body_binary END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.headers END,
             b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), b.expires_at, clock_timestamp(),
             b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, q.revision
        FROM (
-            SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled,
+            SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash,
                    m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
                    m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate,
                    row_number() OVER w = 1
-                   OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits
+                   OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits,
+                   CASE WHEN p.key_hash IS NOT NULL THEN (
+                        SELECT o.message_id FROM posthaste.pending o
+                         WHERE (o.queue_id, o.key_hash) >= (p.queue_id, p.key_hash)
+                           AND (o.queue_id, o.key_hash) <= (p.queue_id, p.key_hash) AND o.key_hash IS NOT NULL
+                         ORDER BY o.queue_id, o.key_hash, o.message_id LIMIT 1
+                   ) END AS first_of_key,
+                   CASE WHEN p.key_hash IS NOT NULL THEN (
+                        SELECT o.held_until FROM posthaste.pending o
+                         WHERE (o.queue_id, o.key_hash) >= (p.queue_id, p.key_hash)
+                           AND (o.queue_id, o.key_hash) <= (p.queue_id, p.key_hash) AND o.held_until > clock_timestamp()
+                         ORDER BY o.queue_id DESC, o.key_hash DESC, o.held_until DESC LIMIT 1
+                   ) END AS held_beside
               FROM unnest({ids}, {attempts}, {shards}) WITH ORDINALITY AS i(id, attempt, shard, number)
              CROSS JOIN LATERAL (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
              CROSS JOIN LATERAL (
@@ -147,20 +166,31 @@ statement! {
 /// # Errors
 /// Any [`StoreError`]; nothing is changed by reading.
 pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64) -> Result<Vec<Read>, StoreError> {
-    type RowTuple = (i64, i64, i32, PgTimestamp, i32, Option<PgTimestamp>, bool);
     let statement = Payloads {
         ids: starts.iter().map(|start| start.id.0).collect(),
         attempts: starts.iter().map(|start| start.attempt).collect(),
         shards: starts.iter().map(|start| start.shard.0).collect(),
         bytes,
     };
-    let found: Vec<(RowTuple, bool, bool, MessageTuple)> = statement.load(conn).await?;
+    let found: Vec<(RowTuple, bool, PlaceTuple, MessageTuple)> = statement.load(conn).await?;
     Ok(found
         .into_iter()
-        .map(|(pending, fits, paused, message)| match (paused, fits) {
-            (true, _) => Read::Paused(row(pending)),
-            (false, true) => Read::Send(Box::new(payload(row(pending), message))),
-            (false, false) => Read::Postponed(row(pending)),
+        .map(|(pending, fits, (paused, misplaced, first, beside), message)| {
+            let row = row(pending);
+            if misplaced {
+                return Read::Misplaced(row);
+            }
+            if paused {
+                return Read::Paused(row);
+            }
+            if let Some(by) = first.map(MessageId).filter(|first| *first < row.id) {
+                return Read::Preceded { row, by };
+            }
+            match beside {
+                Some(until) => Read::Beside { row, until: from_postgres(until) },
+                None if fits => Read::Send(row, Box::new(payload(row, message))),
+                None => Read::Postponed(row),
+            }
         })
         .collect())
 }

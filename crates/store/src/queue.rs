@@ -11,7 +11,7 @@ pub(crate) mod policy;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, SmallInt, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use posthaste_core::entity::Entity;
 use posthaste_core::ids::{QueueId, Shard};
@@ -183,10 +183,11 @@ pub async fn delete_all(
 pub async fn cancel_messages(conn: &mut AsyncPgConnection, id: QueueId) -> Result<Vec<Shard>, StoreError> {
     let shards = shards_with_messages(conn, id).await?;
     for &shard in &shards {
-        let mut after = (PgTimestamp(i64::MIN), i64::MIN);
+        let mut after = (i16::MIN, PgTimestamp(i64::MIN), i64::MIN);
         loop {
-            let step = CancelStep { shard, queue: id.0, after_due: after.0, after_id: after.1, step: CANCEL_STEP };
-            match step.get_result::<(PgTimestamp, i64)>(conn).await.optional()? {
+            let (priority, due, message) = after;
+            let step = CancelStep { shard, queue: id.0, priority, due, message, step: CANCEL_STEP };
+            match step.get_result::<(i16, PgTimestamp, i64)>(conn).await.optional()? {
                 Some(last) => after = last,
                 None => break,
             }
@@ -209,7 +210,7 @@ statement! {
      CROSS JOIN LATERAL (
          SELECT FROM posthaste.pending p
          WHERE (p.shard, p.queue_id) >= (s, {queue}) AND (p.shard, p.queue_id) <= (s, {queue}) AND NOT p.cancelled
-         ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT 1
+         ORDER BY p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0 LIMIT 1
      ) AS found"
 }
 
@@ -219,16 +220,17 @@ statement! {
     struct CancelStep {
         shard: i32 => Integer,
         queue: i64 => BigInt,
-        after_due: PgTimestamp => Timestamptz,
-        after_id: i64 => BigInt,
+        priority: i16 => SmallInt,
+        due: PgTimestamp => Timestamptz,
+        message: i64 => BigInt,
         step: i64 => BigInt,
     }
-    row (Timestamptz, BigInt)
+    row (SmallInt, Timestamptz, BigInt)
     "WITH step AS MATERIALIZED (
-         SELECT p.message_id, p.due_at FROM posthaste.pending p
-         WHERE (p.shard, p.queue_id, p.due_at, p.message_id + 0) > ({shard}, {queue}, {after_due}, {after_id})
+         SELECT p.message_id, p.priority, p.due_at FROM posthaste.pending p
+         WHERE (p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0) > ({shard}, {queue}, {priority}, {due}, {message})
            AND (p.shard, p.queue_id) <= ({shard}, {queue})
-         ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0 LIMIT {step}
+         ORDER BY p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0 LIMIT {step}
      ), locked AS MATERIALIZED (
          SELECT p.message_id FROM posthaste.pending p JOIN step USING (message_id)
          WHERE NOT p.cancelled ORDER BY p.message_id FOR UPDATE OF p
@@ -236,5 +238,5 @@ statement! {
          UPDATE posthaste.pending p SET cancelled = true, xid = pg_current_xact_id()
          FROM locked WHERE p.message_id = locked.message_id
      )
-     SELECT due_at, message_id FROM step ORDER BY due_at DESC, message_id DESC LIMIT 1"
+     SELECT priority, due_at, message_id FROM step ORDER BY priority DESC, due_at DESC, message_id DESC LIMIT 1"
 }

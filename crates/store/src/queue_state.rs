@@ -4,11 +4,14 @@
 //! look twice a second and more, and at once after [`crate::wakeup::notify_queues`]. Nothing of the queue is lost or moved:
 //! messages are accepted, wait, and start when it is resumed. What expires meanwhile is then recorded as expired.
 
-use diesel::sql_types::{Array, BigInt, Nullable, Text};
+use diesel::pg::data_types::PgTimestamp;
+use diesel::sql_types::{Array, BigInt, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::QueueId;
+use posthaste_core::time::Timestamp;
 
 use crate::error::StoreError;
+use crate::reading::from_postgres;
 use crate::statement::statement;
 
 statement! {
@@ -86,4 +89,21 @@ statement! {
 pub async fn paused(conn: &mut AsyncPgConnection) -> Result<Vec<QueueId>, StoreError> {
     let paused: Vec<(i64,)> = Paused {}.load(conn).await?;
     Ok(paused.into_iter().map(|(id,)| QueueId(id)).collect())
+}
+
+statement! {
+    /// In the order of the index that has only these.
+    struct Gathering {}
+    row (BigInt, Timestamptz)
+    "SELECT q.id, q.gathered_at FROM posthaste.queues q WHERE q.gathered_at > now() - interval '10 s' ORDER BY q.gathered_at, q.id"
+}
+
+/// The queues whose messages were gathered in one shard a moment ago, and when: who is sending any from another marks them as held, so that the
+/// shard's owner knows of them.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn gathering(conn: &mut AsyncPgConnection) -> Result<Vec<(QueueId, Timestamp)>, StoreError> {
+    let gathering: Vec<(i64, PgTimestamp)> = Gathering {}.load(conn).await?;
+    Ok(gathering.into_iter().map(|(id, at)| (QueueId(id), from_postgres(at))).collect())
 }

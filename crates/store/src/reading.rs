@@ -12,12 +12,12 @@
 //! and no condition but the primary key: what is asked outside of it cannot move in.
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use futures_util::TryStreamExt;
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
-use posthaste_core::window::{Refill, Row};
+use posthaste_core::window::{Band, Refill, Row};
 
 use crate::error::StoreError;
 use crate::statement::statement;
@@ -63,10 +63,11 @@ pub struct Facts {
     pub in_recovery: bool,
 }
 
-type RowSql = (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool);
-type RowTuple = (i64, i64, i32, PgTimestamp, i32, Option<PgTimestamp>, bool);
+pub(crate) type RowSql =
+    (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool, SmallInt, Nullable<BigInt>);
+pub(crate) type RowTuple = (i64, i64, i32, PgTimestamp, i32, Option<PgTimestamp>, bool, i16, Option<i64>);
 
-pub(crate) fn row((id, queue, shard, due, attempt, held_until, cancelled): RowTuple) -> Row {
+pub(crate) fn row((id, queue, shard, due, attempt, held_until, cancelled, priority, key): RowTuple) -> Row {
     Row {
         id: MessageId(id),
         queue: QueueId(queue),
@@ -75,6 +76,8 @@ pub(crate) fn row((id, queue, shard, due, attempt, held_until, cancelled): RowTu
         attempt,
         held_until: held_until.map(from_postgres),
         cancelled,
+        priority,
+        key,
     }
 }
 
@@ -85,11 +88,12 @@ statement! {
     /// may be those of the moment when the table was last empty, another would do as well, and would read the whole
     /// backlog. For the same reason it is `>= AND <=`: an equality would make the order void.
     struct Arrivals { owned: Vec<i32> => Array<Integer>, xmax: String => Text, in_progress: Vec<String> => Array<Text> }
-    row (BigInt, BigInt, Integer, Timestamptz, Integer, Nullable<Timestamptz>, Bool, Nullable<Text>)
-    "SELECT 0::bigint, 0::bigint, 0, clock_timestamp(), 0, pg_postmaster_start_time(), pg_is_in_recovery(),
-            pg_current_snapshot()::text
+    row (RowSql, Nullable<Text>)
+    "SELECT 0::bigint, 0::bigint, 0, clock_timestamp(), 0, pg_postmaster_start_time(), pg_is_in_recovery(), 0::smallint,
+            0::bigint, pg_current_snapshot()::text
      UNION ALL
-     SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, NULL
+     SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority,
+            p.key_hash, NULL
        FROM unnest({owned}) AS s(shard)
       CROSS JOIN LATERAL (
             SELECT p.* FROM posthaste.pending p
@@ -97,7 +101,8 @@ statement! {
              ORDER BY p.xid
       ) AS p
      UNION ALL
-     SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, NULL
+     SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority,
+            p.key_hash, NULL
        FROM unnest({in_progress}::xid8[]) AS x(xid)
       CROSS JOIN unnest({owned}) AS s(shard)
       CROSS JOIN LATERAL (
@@ -120,24 +125,24 @@ pub async fn arrivals(
     since: &Snapshot,
     mut each: impl FnMut(Row),
 ) -> Result<(Snapshot, Facts), StoreError> {
-    type ArrivalTuple = (i64, i64, i32, PgTimestamp, i32, Option<PgTimestamp>, bool, Option<String>);
     let statement = Arrivals {
         owned: owned.iter().map(|shard| shard.0).collect(),
         xmax: since.xmax.clone(),
         in_progress: since.in_progress.clone(),
     };
     let mut facts = None;
-    let mut rows = statement.load_stream::<ArrivalTuple>(conn).await?;
-    while let Some((id, queue, shard, due, attempt, held_until, cancelled, snapshot)) = rows.try_next().await? {
+    let mut rows = statement.load_stream::<(RowTuple, Option<String>)>(conn).await?;
+    while let Some((found, snapshot)) = rows.try_next().await? {
         match snapshot {
-            None => each(row((id, queue, shard, due, attempt, held_until, cancelled))),
+            None => each(row(found)),
             Some(text) => {
+                let (_, _, _, clock, _, postmaster_start, in_recovery, ..) = found;
                 facts = Some((
                     Snapshot::parse(&text).ok_or(StoreError::unexpected("a snapshot that cannot be read"))?,
                     Facts {
-                        clock: from_postgres(due),
-                        postmaster_start: held_until.map_or(Timestamp::MIN, from_postgres),
-                        in_recovery: cancelled,
+                        clock: from_postgres(clock),
+                        postmaster_start: postmaster_start.map_or(Timestamp::MIN, from_postgres),
+                        in_recovery,
                     },
                 ));
             }
@@ -156,24 +161,34 @@ pub async fn begin(conn: &mut AsyncPgConnection) -> Result<(Snapshot, Facts), St
 }
 
 statement! {
-    /// A skip scan: one index descent per queue, however many rows it has. By `due_at` as well, which only the reading order
-    /// has after the queue.
-    struct Discover { shards: Vec<i32> => Array<Integer>, after: Vec<i64> => Array<BigInt>, queues: i32 => Integer }
-    row (Integer, BigInt)
-    "SELECT s.shard, found.queue_id
-       FROM unnest({shards}, {after}) AS s(shard, after)
+    /// A skip scan: one index descent for each queue and priority, however many rows it has. By `due_at` as well, which only the
+    /// reading order has after them.
+    struct Discover {
+        shards: Vec<i32> => Array<Integer>,
+        queues: Vec<i64> => Array<BigInt>,
+        priorities: Vec<i16> => Array<SmallInt>,
+        bands: i32 => Integer,
+    }
+    row (Integer, BigInt, SmallInt)
+    "SELECT s.shard, found.queue_id, found.priority
+       FROM unnest({shards}, {queues}, {priorities}) AS s(shard, queue_id, priority)
       CROSS JOIN LATERAL (
             WITH RECURSIVE q AS (
-                (SELECT p.queue_id FROM posthaste.pending p
-                  WHERE p.shard = s.shard AND p.queue_id > s.after ORDER BY p.queue_id, p.due_at LIMIT 1)
+                (SELECT p.queue_id, p.priority FROM posthaste.pending p
+                  WHERE p.shard = s.shard AND (p.queue_id, p.priority) > (s.queue_id, s.priority)
+                  ORDER BY p.queue_id, p.priority, p.due_at LIMIT 1)
                 UNION ALL
-                SELECT (SELECT p.queue_id FROM posthaste.pending p
-                         WHERE p.shard = s.shard AND p.queue_id > q.queue_id ORDER BY p.queue_id, p.due_at LIMIT 1)
-                  FROM q WHERE q.queue_id IS NOT NULL
+                SELECT n.queue_id, n.priority
+                  FROM q
+                 CROSS JOIN LATERAL (
+                    SELECT p.queue_id, p.priority FROM posthaste.pending p
+                     WHERE p.shard = s.shard AND (p.queue_id, p.priority) > (q.queue_id, q.priority)
+                     ORDER BY p.queue_id, p.priority, p.due_at LIMIT 1
+                  ) AS n
             )
-            SELECT q.queue_id FROM q WHERE q.queue_id IS NOT NULL LIMIT {queues}
+            SELECT q.queue_id, q.priority FROM q LIMIT {bands}
       ) AS found
-      ORDER BY s.shard, found.queue_id"
+      ORDER BY s.shard, found.queue_id, found.priority"
 }
 
 /// What [`discover`] found in one shard.
@@ -181,33 +196,35 @@ statement! {
 pub struct Discovered {
     pub shard: Shard,
     /// Ascending.
-    pub queues: Vec<QueueId>,
+    pub bands: Vec<Band>,
     /// There are no more.
     pub complete: bool,
 }
 
-/// The queues that have pending rows in each shard, beyond the given queue, at most `limit` a shard.
+/// The queues, and priorities of them, that have pending rows in each shard, beyond the given ones, at most `limit` a shard.
 ///
 /// # Errors
 /// Any [`StoreError`].
 pub async fn discover(
     conn: &mut AsyncPgConnection,
-    steps: &[(Shard, Option<QueueId>)],
+    steps: &[(Shard, Option<Band>)],
     limit: i32,
 ) -> Result<Vec<Discovered>, StoreError> {
+    let after = |after: &Option<Band>| after.unwrap_or((QueueId(i64::MIN), i16::MIN));
     let statement = Discover {
         shards: steps.iter().map(|(shard, _)| shard.0).collect(),
-        after: steps.iter().map(|(_, after)| after.map_or(i64::MIN, |queue| queue.0)).collect(),
-        queues: limit,
+        queues: steps.iter().map(|(_, band)| after(band).0.0).collect(),
+        priorities: steps.iter().map(|(_, band)| after(band).1).collect(),
+        bands: limit,
     };
-    let found: Vec<(i32, i64)> = statement.load(conn).await?;
+    let found: Vec<(i32, i64, i16)> = statement.load(conn).await?;
     let full = usize::try_from(limit).unwrap_or(0);
     Ok(steps
         .iter()
         .map(|&(shard, _)| {
-            let queues: Vec<_> =
-                found.iter().filter(|(of, _)| *of == shard.0).map(|(_, queue)| QueueId(*queue)).collect();
-            Discovered { shard, complete: queues.len() < full, queues }
+            let of_shard = found.iter().filter(|(of, ..)| *of == shard.0);
+            let bands: Vec<Band> = of_shard.map(|(_, queue, priority)| (QueueId(*queue), *priority)).collect();
+            Discovered { shard, complete: bands.len() < full, bands }
         })
         .collect())
 }
@@ -218,19 +235,21 @@ statement! {
     struct Refills {
         shards: Vec<i32> => Array<Integer>,
         queues: Vec<i64> => Array<BigInt>,
+        priorities: Vec<i16> => Array<SmallInt>,
         after_due: Vec<PgTimestamp> => Array<Timestamptz>,
         after_id: Vec<i64> => Array<BigInt>,
         rows: Vec<i64> => Array<BigInt>,
     }
     row (BigInt, RowSql)
-    "SELECT r.number, p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled
-       FROM unnest({shards}, {queues}, {after_due}, {after_id}, {rows})
-            WITH ORDINALITY AS r(shard, queue_id, after_due, after_id, rows, number)
+    "SELECT r.number, p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash
+       FROM unnest({shards}, {queues}, {priorities}, {after_due}, {after_id}, {rows})
+            WITH ORDINALITY AS r(shard, queue_id, priority, after_due, after_id, rows, number)
       CROSS JOIN LATERAL (
             SELECT p.* FROM posthaste.pending p
-             WHERE (p.shard, p.queue_id, p.due_at, p.message_id + 0) > (r.shard, r.queue_id, r.after_due, r.after_id)
-               AND (p.shard, p.queue_id) <= (r.shard, r.queue_id)
-             ORDER BY p.shard, p.queue_id, p.due_at, p.message_id + 0
+             WHERE (p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0)
+                 > (r.shard, r.queue_id, r.priority, r.after_due, r.after_id)
+               AND (p.shard, p.queue_id, p.priority) <= (r.shard, r.queue_id, r.priority)
+             ORDER BY p.shard, p.queue_id, p.priority, p.due_at, p.message_id + 0
              LIMIT r.rows
       ) AS p"
 }
@@ -245,6 +264,7 @@ pub async fn refill(conn: &mut AsyncPgConnection, refills: &[Refill]) -> Result<
     let statement = Refills {
         shards: refills.iter().map(|refill| refill.shard.0).collect(),
         queues: refills.iter().map(|refill| refill.queue.0).collect(),
+        priorities: refills.iter().map(|refill| refill.priority).collect(),
         after_due: refills.iter().map(|refill| to_postgres(after(refill).0)).collect(),
         after_id: refills.iter().map(|refill| after(refill).1.0).collect(),
         rows: refills.iter().map(limit).collect(),
@@ -264,7 +284,7 @@ pub async fn refill(conn: &mut AsyncPgConnection, refills: &[Refill]) -> Result<
 statement! {
     struct ById { ids: Vec<i64> => Array<BigInt>, owned: Vec<i32> => Array<Integer> }
     row RowSql
-    "SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled
+    "SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash
        FROM unnest({ids}) AS i(id)
       CROSS JOIN LATERAL (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
       WHERE p.shard = ANY ({owned})"
@@ -279,6 +299,51 @@ pub async fn by_id(conn: &mut AsyncPgConnection, ids: &[MessageId], owned: &[Sha
         ById { ids: ids.iter().map(|id| id.0).collect(), owned: owned.iter().map(|shard| shard.0).collect() };
     let rows: Vec<RowTuple> = statement.load(conn).await?;
     Ok(rows.into_iter().map(row).collect())
+}
+
+statement! {
+    struct Held { shards: Vec<i32> => Array<Integer> }
+    row RowSql
+    "SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash
+       FROM unnest({shards}) AS s(shard)
+      CROSS JOIN LATERAL (
+            SELECT p.* FROM posthaste.pending p
+             WHERE p.shard >= s.shard AND p.shard <= s.shard AND p.held_until > now()
+             ORDER BY p.shard, p.held_until
+      ) AS p"
+}
+
+/// What former owners of these shards are still sending: a new owner counts it before it starts anything.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn held(conn: &mut AsyncPgConnection, shards: &[Shard]) -> Result<Vec<Row>, StoreError> {
+    let rows: Vec<RowTuple> = Held { shards: shards.iter().map(|shard| shard.0).collect() }.load(conn).await?;
+    Ok(rows.into_iter().map(row).collect())
+}
+
+statement! {
+    struct StillPending { ids: Vec<i64> => Array<BigInt>, attempts: Vec<i32> => Array<Integer> }
+    row (BigInt, Integer)
+    "SELECT i.id, i.attempt
+       FROM unnest({ids}, {attempts}) AS i(id, attempt)
+      WHERE EXISTS (
+            SELECT FROM (SELECT p.* FROM posthaste.pending p WHERE p.message_id = i.id OFFSET 0) AS p
+             WHERE p.attempt = i.attempt
+      )"
+}
+
+/// Those of these attempts that have not ended.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn still_pending(
+    conn: &mut AsyncPgConnection,
+    attempts: &[(MessageId, i32)],
+) -> Result<Vec<(MessageId, i32)>, StoreError> {
+    let (ids, attempts) = attempts.iter().map(|(id, attempt)| (id.0, *attempt)).unzip();
+    let rows: Vec<(i64, i32)> = StillPending { ids, attempts }.load(conn).await?;
+    Ok(rows.into_iter().map(|(id, attempt)| (MessageId(id), attempt)).collect())
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 
 use super::Windows;
 use crate::gate::breaker::Position;
-use crate::gate::flow::{Health, QueueLimits};
+use crate::gate::flow::{Flow, Health, QueueLimits};
 use crate::ids::{MessageId, QueueId, Shard};
 use crate::time::Timestamp;
 
@@ -41,6 +41,12 @@ impl Windows {
         let changed = self.queues.lane(lane).flow.learn(revision, limits, used_until, not_before);
         self.queues.look_again(lane);
         changed
+    }
+
+    /// A queue's limits, as they were last known.
+    #[must_use]
+    pub fn limits(&self, queue: QueueId) -> QueueLimits {
+        self.queues.flow(queue).map(Flow::limits).unwrap_or_default()
     }
 
     /// Whether more of a queue is in flight than its limit allows, what a former owner is still sending included.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use posthaste_core::gate::flow::Health;
 use posthaste_core::ids::{Epoch, MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
 use posthaste_core::transition::{AttemptResult, ErrorClass, Lifetime, RetryPolicy, decide, pauses_queue};
@@ -36,6 +37,13 @@ pub(crate) struct Attempt {
     clock: DatabaseClock,
 }
 
+fn result(answer: &Result<Answer, Failure>) -> AttemptResult {
+    match answer {
+        Ok(answer) => AttemptResult::Answered(answer.signals),
+        Err(Failure(class, _)) => AttemptResult::Error(*class),
+    }
+}
+
 impl Attempt {
     pub(crate) fn new(payload: &Payload, target: Option<Rc<Target>>, epoch: Epoch, clock: DatabaseClock) -> Attempt {
         Attempt {
@@ -50,6 +58,11 @@ impl Attempt {
         }
     }
 
+    /// What this end of it says about the receiver.
+    pub(crate) fn health(&self, report: &Report) -> Health {
+        Health::of(result(&report.answer))
+    }
+
     /// Retries that came before it.
     pub(super) fn retries_done(&self) -> u32 {
         u32::try_from(self.number).unwrap_or(0)
@@ -58,10 +71,7 @@ impl Attempt {
     /// What is to be written.
     pub(crate) fn outcome(&self, report: Report) -> Outcome {
         let Report { answer, started_at, finished_at, timings } = report;
-        let result = match &answer {
-            Ok(answer) => AttemptResult::Answered(answer.signals),
-            Err(Failure(class, _)) => AttemptResult::Error(*class),
-        };
+        let result = result(&answer);
         let lifetime = self.lifetime.after(finished_at.since(started_at));
         let chance = rand::random();
         let verdict = match &self.target {

@@ -35,9 +35,7 @@ impl Worker {
         let (snapshot, facts) = reading::begin(reader).await?;
         self.feed =
             Some(Feed { snapshot, postmaster_start: facts.postmaster_start, clock: DatabaseClock::set(facts.clock) });
-        for shard in self.owned.keys() {
-            self.windows.take(*shard);
-        }
+        self.taking = self.owned.keys().copied().collect();
         self.pauses(reader).await
     }
 
@@ -66,7 +64,7 @@ impl Worker {
         self.pauses_at = Instant::now() + POLL_PAUSES;
         let paused = queue_state::paused(reader).await?;
         self.windows.set_paused(&paused.into_iter().collect());
-        Ok(())
+        self.gather(reader).await
     }
 
     pub(super) async fn reread(&mut self, reader: &mut Connection) -> Result<(), StoreError> {
@@ -89,7 +87,7 @@ impl Worker {
         match reading::discover(reader, &steps, DISCOVERY).await {
             Ok(found) => {
                 for found in found {
-                    self.windows.discovered(found.shard, &found.queues, found.complete);
+                    self.windows.discovered(found.shard, &found.bands, found.complete);
                 }
                 Ok(Step::More)
             }

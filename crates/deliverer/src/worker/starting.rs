@@ -1,8 +1,8 @@
 //! Starting what is due: the last check against the database, and a task per delivery.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{MessageId, QueueId};
 use posthaste_core::time::Timestamp;
@@ -13,10 +13,11 @@ use posthaste_store::error::StoreError;
 use posthaste_store::outcome::Outcome;
 use posthaste_store::outcome::Timings;
 use posthaste_store::payload::{Payload, Read, payloads};
+use posthaste_store::shard::{Hold, hold};
 use posthaste_store::target::settings;
 use tokio::sync::mpsc;
 
-use super::{Event, Running, Step, Worker};
+use super::{Event, HOLD_MARGIN, Running, Step, Worker};
 use crate::dispatch::{Attempt, NotSent, Permit};
 
 /// Messages whose payloads are read in one statement.
@@ -40,24 +41,26 @@ impl Worker {
         if to_send.is_empty() {
             return Ok(step);
         }
-        let found = match self.read(reader, &to_send).await {
-            Ok(found) => found,
+        let (found, relearnt) = match self.read(reader, &to_send).await {
+            Ok(read) => read,
             Err(error) => {
                 self.put_back(&to_send);
                 return Err(error);
             }
         };
-        // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
-        if !self.is_live() {
-            self.put_back(&to_send);
-            return Ok(Step::Idle);
-        }
         let mut missing: HashMap<MessageId, i32> = to_send.iter().map(|start| (start.id, start.attempt)).collect();
+        let mut sending = Vec::with_capacity(found.len());
+        let mut misplaced = Vec::new();
         for read in found {
             match read {
-                Read::Send(payload) => {
-                    missing.remove(&payload.id);
-                    self.deliver(*payload);
+                Read::Send(row, payload) => {
+                    missing.remove(&row.id);
+                    // What was started under other limits starts again under these.
+                    if relearnt.contains(&row.queue) || self.windows.exceeds(row.queue) {
+                        self.take_back(row);
+                    } else {
+                        sending.push((row, payload));
+                    }
                 }
                 Read::Postponed(row) => {
                     missing.remove(&row.id);
@@ -69,33 +72,101 @@ impl Worker {
                     self.windows.pause(row.queue);
                     self.take_back(row);
                 }
+                Read::Misplaced(row) => {
+                    missing.remove(&row.id);
+                    self.windows.forget(row.id, row.attempt);
+                    misplaced.push(row);
+                }
+                Read::Preceded { row, by } => {
+                    missing.remove(&row.id);
+                    // It arrives when its predecessor has ended, which may have been left out of memory because this one was in flight.
+                    self.windows.forget(row.id, row.attempt);
+                    self.reread.push(by);
+                }
+                Read::Beside { row, until } => {
+                    missing.remove(&row.id);
+                    self.take_back(Row { held_until: Some(until), ..row });
+                }
             }
         }
         for (id, attempt) in missing {
             self.give_up(id, attempt);
         }
+        let claimed = self.claim(reader, &sending).await;
+        // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
+        let is_live = self.is_live();
+        let refused = claimed.as_ref().map_or_else(|_| sending.iter().map(|(row, _)| row.id).collect(), |of| of.refused.clone());
+        for (row, payload) in sending {
+            if is_live && !refused.contains(&row.id) {
+                let claimed = claimed.as_ref().ok().filter(|of| of.claimed.contains(&row.id)).map(|of| of.since);
+                self.deliver(row, *payload, claimed);
+            } else {
+                self.give_up(row.id, row.attempt);
+            }
+        }
+        claimed?;
+        self.relocate(reader, &misplaced).await?;
         // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
         // without end.
         Ok(step)
     }
 
-    /// Reads what is to be sent, and what is not known yet of the queues that it belongs to.
-    async fn read(&mut self, reader: &mut Connection, starts: &[Start]) -> Result<Vec<Read>, StoreError> {
+    /// Reads what is to be sent, and what is not known yet of the queues that it belongs to; and answers of which queues other limits
+    /// were believed.
+    async fn read(
+        &mut self,
+        reader: &mut Connection,
+        starts: &[Start],
+    ) -> Result<(Vec<Read>, BTreeSet<QueueId>), StoreError> {
         let found = payloads(reader, starts, BATCH_BYTES).await?;
-        let mut unknown: Vec<QueueId> = Vec::new();
+        let mut unknown: BTreeSet<QueueId> = BTreeSet::new();
         for read in &found {
-            if let Read::Send(payload) = read
+            if let Read::Send(_, payload) = read
                 && let Some(revision) = payload.revision
-                && self.targets.get(payload.queue, revision).is_none()
-                && !unknown.contains(&payload.queue)
+                && (self.targets.get(payload.queue, revision).is_none()
+                    || self.windows.revision(payload.queue) < Some(revision))
             {
-                unknown.push(payload.queue);
+                unknown.insert(payload.queue);
             }
         }
-        if !unknown.is_empty() {
-            self.targets.learn(settings(reader, &unknown).await?, self.dispatcher.workshop());
+        if unknown.is_empty() {
+            return Ok((found, unknown));
         }
-        Ok(found)
+        let unknown: Vec<QueueId> = unknown.into_iter().collect();
+        let settings = settings(reader, &unknown).await?;
+        Ok((found, self.learn(settings)))
+    }
+
+    /// Holds what a successor must wait for, before it is sent.
+    async fn claim(&mut self, reader: &mut Connection, sending: &[(Row, Box<Payload>)]) -> Result<Claims, StoreError> {
+        let since = Instant::now();
+        let mut holds = Vec::new();
+        for (row, payload) in sending {
+            if row.key.is_some() || self.windows.limits(row.queue).max_concurrency.is_some() {
+                let Some(epoch) = self.owned.get(&row.shard).copied() else { continue };
+                let remaining = Some(self.time_limit(payload) + HOLD_MARGIN);
+                holds.push(Hold { id: row.id, attempt: row.attempt, shard: row.shard, epoch, remaining });
+            }
+        }
+        let claimed: HashSet<MessageId> = hold(reader, &holds).await?.into_iter().map(|(id, _)| id).collect();
+        let refused = holds.iter().map(|hold| hold.id).filter(|id| !claimed.contains(id)).collect();
+        Ok(Claims { since, claimed, refused })
+    }
+
+    /// Lets rows be moved to where they belong, and with them whatever else of their queues is in their shards.
+    async fn relocate(&mut self, reader: &mut Connection, rows: &[Row]) -> Result<(), StoreError> {
+        let mut holds = Vec::with_capacity(rows.len());
+        for row in rows {
+            self.move_queue(row.queue, row.shard);
+            if let Some(epoch) = self.owned.get(&row.shard).copied() {
+                holds.push(Hold { id: row.id, attempt: row.attempt, shard: row.shard, epoch, remaining: None });
+            }
+        }
+        let moved = hold(reader, &holds).await;
+        if moved.is_err() {
+            self.reread.extend(rows.iter().map(|row| row.id));
+        }
+        moved.map(|_| ())
     }
 
     /// It has just been read and is still to be sent.
@@ -110,7 +181,13 @@ impl Worker {
         }
     }
 
-    fn deliver(&mut self, payload: Payload) {
+    fn time_limit(&self, payload: &Payload) -> Duration {
+        let target = payload.revision.and_then(|revision| self.targets.get(payload.queue, revision));
+        self.dispatcher.time_limit(payload, target.map(Rc::as_ref))
+    }
+
+    /// Sends it. `claimed`: when it was about to be held for as long as it may last.
+    fn deliver(&mut self, row: Row, payload: Payload, claimed: Option<Instant>) {
         let parts = (&self.feed, self.lease.clone(), self.owned.get(&payload.shard).copied());
         let (Some(feed), Some(lease), Some(epoch)) = parts else { return };
         let clock = feed.clock;
@@ -118,14 +195,23 @@ impl Worker {
         let target = payload.revision.and_then(|revision| self.targets.get(payload.queue, revision)).cloned();
         let dispatcher = Rc::clone(&self.dispatcher);
         let time_limit = dispatcher.time_limit(&payload, target.as_deref());
-        let permit = Permit::new(lease, Instant::now() + time_limit);
-        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, permit: permit.clone() });
+        let permit = Permit::new(lease, claimed.unwrap_or_else(Instant::now) + time_limit);
+        if claimed.is_some() {
+            permit.hold();
+        }
+        let in_order = row.key.is_some();
+        self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, in_order, permit: permit.clone() });
+        self.windows.charge(payload.queue, payload.body.as_ref().map_or(0, Vec::len));
         let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
         let unfinished = Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone() };
         let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
         actix_rt::spawn(async move {
             match dispatcher.deliver(&attempt, payload, target.as_deref(), clock, &permit).await {
-                Ok(report) => unfinished.finish(attempt.outcome(report)),
+                Ok(report) => {
+                    let (id, attempt_number) = key;
+                    let _ = events.send(Event::Heard { id, attempt: attempt_number, health: attempt.health(&report) });
+                    unfinished.finish(attempt.outcome(report));
+                }
                 Err(NotSent) => {
                     unfinished.never_started();
                     let _ = events.send(Event::Written { recorded: vec![], refused: vec![key] });
@@ -137,7 +223,7 @@ impl Worker {
     fn drop_cancelled(&mut self, start: Start, now: Timestamp) {
         let Some(&epoch) = self.owned.get(&start.shard) else { return };
         let permit = Permit::new(self.lease.clone().unwrap_or_default(), Instant::now());
-        self.running.insert(start.id, Running { attempt: start.attempt, epoch, permit });
+        self.running.insert(start.id, Running { attempt: start.attempt, epoch, in_order: start.key.is_some(), permit });
         let _ = self.finished.send(Outcome {
             id: start.id,
             queue: start.queue,
@@ -156,6 +242,15 @@ impl Worker {
             pauses_queue: None,
         });
     }
+}
+
+/// What was held before it is sent.
+struct Claims {
+    /// No hold is of before.
+    since: Instant,
+    claimed: HashSet<MessageId>,
+    /// Changed, or of a shard that has another owner.
+    refused: HashSet<MessageId>,
 }
 
 /// Makes sure that a delivery that was started ends in an outcome, also when its task panics: a message without one would

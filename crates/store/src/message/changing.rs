@@ -6,7 +6,7 @@
 //! next attempt on. A new due time reaches the owner as an arrival, whether it holds the message in memory or not.
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use posthaste_core::entity::{Entity, MessageField};
 use posthaste_core::filter::{Condition, Filter, Test, Value as Operand};
@@ -85,7 +85,8 @@ fn update(planned: Message) -> Update {
         Some(Body::Text(text)) => (Some(text), None),
         Some(Body::Binary(bytes)) => (None, Some(bytes)),
     };
-    let Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate } = planned.sending;
+    // The ordering key stays as it is: others of it may have gone by.
+    let Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key: _, priority } = planned.sending;
     Update {
         id: planned.id.0,
         body,
@@ -98,6 +99,7 @@ fn update(planned: Message) -> Update {
         timeout_ms,
         traceparent,
         tracestate,
+        priority,
     }
 }
 
@@ -120,17 +122,18 @@ statement! {
         timeout_ms: Option<i32> => Nullable<Integer>,
         traceparent: Option<String> => Nullable<Text>,
         tracestate: Option<String> => Nullable<Text>,
+        priority: i16 => SmallInt,
     }
     row (Timestamptz, Nullable<Integer>)
     "WITH message AS (
          UPDATE posthaste.messages
          SET body = {body}, body_binary = {body_binary}, headers = {headers}, scheduled_at = {scheduled_at},
              expires_at = {expires_at}, connect_timeout_ms = {connect_timeout_ms}, timeout_ms = {timeout_ms},
-             traceparent = {traceparent}, tracestate = {tracestate}, updated_at = now()
+             traceparent = {traceparent}, tracestate = {tracestate}, priority = nullif({priority}, 0), updated_at = now()
          WHERE id = {id} RETURNING updated_at
      ), moved AS (
          -- Also where it stays: so the change arrives, at the owner and at subscriptions.
-         UPDATE posthaste.pending SET due_at = {due_at}, xid = pg_current_xact_id()
+         UPDATE posthaste.pending SET due_at = {due_at}, priority = {priority}, xid = pg_current_xact_id()
          WHERE message_id = {id} RETURNING shard
      )
      SELECT m.updated_at, (SELECT shard FROM moved) FROM message m"

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
@@ -231,7 +231,7 @@ impl Batch {
 pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<Verdict>, StoreError> {
     type Row = (i64, Option<i64>, Option<i32>, PgTimestamp, PgTimestamp);
     let Columns { queues, bodies, binaries, headers, times, delays, expiries, ttls, sendings, .. } = &batch.columns;
-    let Sendings { connect_timeouts, timeouts, parents, states } = sendings;
+    let Sendings { connect_timeouts, timeouts, parents, states, ordering_keys, priorities } = sendings;
     let statement = Insert {
         queues,
         bodies,
@@ -245,6 +245,8 @@ pub async fn insert(conn: &mut AsyncPgConnection, batch: &Batch) -> Result<Vec<V
         timeouts,
         parents,
         states,
+        ordering_keys,
+        priorities,
     };
     let rows: Vec<Row> = statement.load(conn).await?;
     let mut verdicts = vec![Verdict::UnknownQueue; batch.len()];
@@ -293,16 +295,19 @@ statement! {
         timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
         parents: &'a [Option<String>] => Array<Nullable<Text>>,
         states: &'a [Option<String>] => Array<Nullable<Text>>,
+        ordering_keys: &'a [Option<String>] => Array<Nullable<Text>>,
+        priorities: &'a [i16] => Array<SmallInt>,
     }
     row (BigInt, Nullable<BigInt>, Nullable<Integer>, Timestamptz, Timestamptz)
     "WITH asked AS MATERIALIZED (
-         SELECT i.ord, i.queue_id, i.scheduled_at,
+         SELECT i.ord, i.queue_id, i.ordering_key, hashtextextended(i.ordering_key, 0) AS key_hash, i.priority,
+                i.scheduled_at,
                 coalesce(i.expires_at, i.scheduled_at + i.ttl * interval '1 microsecond') AS expires_at,
                 (SELECT q.spread FROM posthaste.queues q WHERE q.id = i.queue_id) AS spread
          FROM (
              SELECT i.*, coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at
-             FROM unnest({queues}, {times}, {delays}, {expiries}, {ttls})
-                  WITH ORDINALITY AS i(queue_id, at, delay, expires_at, ttl, ord)
+             FROM unnest({queues}, {times}, {delays}, {expiries}, {ttls}, {ordering_keys}, {priorities})
+                  WITH ORDINALITY AS i(queue_id, at, delay, expires_at, ttl, ordering_key, priority, ord)
          ) AS i
      ), known AS MATERIALIZED (
          SELECT a.*, coalesce(a.expires_at <= greatest(a.scheduled_at, now()), false) AS expired
@@ -310,18 +315,18 @@ statement! {
      ), numbered AS MATERIALIZED (
          SELECT k.*, nextval('posthaste.message_ids') AS id FROM known k WHERE NOT k.expired
      ), placed AS MATERIALIZED (
-         SELECT n.*, posthaste.shard_of(n.queue_id, n.id, NULL, n.spread) AS shard FROM numbered n
+         SELECT n.*, posthaste.shard_of(n.queue_id, n.id, n.key_hash, n.spread) AS shard FROM numbered n
      ), message AS (
          INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at,
-                connect_timeout_ms, timeout_ms, traceparent, tracestate)
+                connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key, priority)
          SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at,
-                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate
+                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, p.ordering_key, nullif(p.priority, 0)
          FROM placed p
          JOIN unnest({bodies}, {binaries}, {headers}, {connect_timeouts}, {timeouts}, {parents}, {states}) WITH ORDINALITY
               AS b(body, body_binary, headers, connect_timeout_ms, timeout_ms, traceparent, tracestate, ord) USING (ord)
      ), pending AS (
-         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-         SELECT id, queue_id, shard, scheduled_at FROM placed
+         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, key_hash, priority)
+         SELECT id, queue_id, shard, scheduled_at, key_hash, priority FROM placed
      )
      SELECT ord, id, shard, now(), scheduled_at FROM placed
      UNION ALL

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Binary, Bool, Integer, Jsonb, Nullable, SmallInt, Text, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
 use serde_json::Value;
 
@@ -78,7 +78,7 @@ async fn insert(conn: &mut AsyncPgConnection, batch: &Batch, lifetime: Duration)
     type Row = (i64, bool, Option<i64>, Option<i32>, PgTimestamp, PgTimestamp);
     let Columns { queues, bodies, binaries, headers, times, delays, expiries, ttls, sendings, keys, fingerprints } =
         &batch.columns;
-    let Sendings { connect_timeouts, timeouts, parents, states } = sendings;
+    let Sendings { connect_timeouts, timeouts, parents, states, ordering_keys, priorities } = sendings;
     let statement = InsertKeyed {
         queues,
         bodies,
@@ -92,6 +92,8 @@ async fn insert(conn: &mut AsyncPgConnection, batch: &Batch, lifetime: Duration)
         timeouts,
         parents,
         states,
+        ordering_keys,
+        priorities,
         keys,
         fingerprints,
         lifetime: i64::try_from(lifetime.as_micros()).unwrap_or(i64::MAX),
@@ -151,19 +153,22 @@ statement! {
         timeouts: &'a [Option<i32>] => Array<Nullable<Integer>>,
         parents: &'a [Option<String>] => Array<Nullable<Text>>,
         states: &'a [Option<String>] => Array<Nullable<Text>>,
+        ordering_keys: &'a [Option<String>] => Array<Nullable<Text>>,
+        priorities: &'a [i16] => Array<SmallInt>,
         keys: &'a [String] => Array<Text>,
         fingerprints: &'a [Vec<u8>] => Array<Binary>,
         lifetime: i64 => BigInt,
     }
     row (BigInt, Bool, Nullable<BigInt>, Nullable<Integer>, Timestamptz, Timestamptz)
     "WITH asked AS MATERIALIZED (
-         SELECT i.ord, i.queue_id, i.key, i.fingerprint, i.scheduled_at,
+         SELECT i.ord, i.queue_id, i.ordering_key, hashtextextended(i.ordering_key, 0) AS key_hash, i.priority,
+                i.key, i.fingerprint, i.scheduled_at,
                 coalesce(i.expires_at, i.scheduled_at + i.ttl * interval '1 microsecond') AS expires_at,
                 (SELECT q.spread FROM posthaste.queues q WHERE q.id = i.queue_id) AS spread
          FROM (
              SELECT i.*, coalesce(i.at, now() + i.delay * interval '1 microsecond', now()) AS scheduled_at
-             FROM unnest({queues}, {keys}, {fingerprints}, {times}, {delays}, {expiries}, {ttls})
-                  WITH ORDINALITY AS i(queue_id, key, fingerprint, at, delay, expires_at, ttl, ord)
+             FROM unnest({queues}, {keys}, {fingerprints}, {times}, {delays}, {expiries}, {ttls}, {ordering_keys}, {priorities})
+                  WITH ORDINALITY AS i(queue_id, key, fingerprint, at, delay, expires_at, ttl, ordering_key, priority, ord)
          ) AS i
      ), known AS MATERIALIZED (
          SELECT a.*, coalesce(a.expires_at <= greatest(a.scheduled_at, now()), false) AS expired
@@ -183,19 +188,19 @@ statement! {
           WHERE k.expires_at <= now()
          RETURNING k.message_id
      ), placed AS MATERIALIZED (
-         SELECT n.*, posthaste.shard_of(n.queue_id, n.id, NULL, n.spread) AS shard
+         SELECT n.*, posthaste.shard_of(n.queue_id, n.id, n.key_hash, n.spread) AS shard
          FROM numbered n JOIN claimed c ON c.message_id = n.id
      ), message AS (
          INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, expires_at,
-                connect_timeout_ms, timeout_ms, traceparent, tracestate)
+                connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key, priority)
          SELECT p.id, p.queue_id, b.body, b.body_binary, b.headers, p.scheduled_at, p.expires_at,
-                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate
+                b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, p.ordering_key, nullif(p.priority, 0)
          FROM placed p
          JOIN unnest({bodies}, {binaries}, {headers}, {connect_timeouts}, {timeouts}, {parents}, {states}) WITH ORDINALITY
               AS b(body, body_binary, headers, connect_timeout_ms, timeout_ms, traceparent, tracestate, ord) USING (ord)
      ), pending AS (
-         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-         SELECT id, queue_id, shard, scheduled_at FROM placed
+         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, key_hash, priority)
+         SELECT id, queue_id, shard, scheduled_at, key_hash, priority FROM placed
      )
      SELECT k.ord, k.expired, p.id, p.shard, now(), k.scheduled_at FROM known k LEFT JOIN placed p USING (ord)"
 }

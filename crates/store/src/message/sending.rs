@@ -11,6 +11,10 @@ pub struct Sending {
     pub traceparent: Option<String>,
     /// Only together with a `traceparent`.
     pub tracestate: Option<String>,
+    /// Messages of a queue that have the same one are sent one at a time, in the order of their ids. 1 to 255 characters.
+    pub ordering_key: Option<String>,
+    /// Of what is due in its queue the highest goes first; -9 to 9.
+    pub priority: i16,
 }
 
 /// What is particular about sending the messages of a batch; all `None` mostly.
@@ -20,6 +24,8 @@ pub(super) struct Sendings {
     pub timeouts: Vec<Option<i32>>,
     pub parents: Vec<Option<String>>,
     pub states: Vec<Option<String>>,
+    pub ordering_keys: Vec<Option<String>>,
+    pub priorities: Vec<i16>,
 }
 
 impl Sendings {
@@ -28,6 +34,8 @@ impl Sendings {
         self.timeouts.push(sending.timeout_ms);
         self.parents.push(sending.traceparent);
         self.states.push(sending.tracestate);
+        self.ordering_keys.push(sending.ordering_key);
+        self.priorities.push(sending.priority);
     }
 
     pub fn split_off(&mut self, at: usize) -> Sendings {
@@ -36,18 +44,18 @@ impl Sendings {
             timeouts: self.timeouts.split_off(at),
             parents: self.parents.split_off(at),
             states: self.states.split_off(at),
+            ordering_keys: self.ordering_keys.split_off(at),
+            priorities: self.priorities.split_off(at),
         }
     }
 
     pub fn into_each(self) -> impl Iterator<Item = Sending> {
         let timeouts = self.connect_timeouts.into_iter().zip(self.timeouts);
-        timeouts.zip(self.parents.into_iter().zip(self.states)).map(
-            |((connect_timeout_ms, timeout_ms), (traceparent, tracestate))| Sending {
-                connect_timeout_ms,
-                timeout_ms,
-                traceparent,
-                tracestate,
-            },
-        )
+        let traces = self.parents.into_iter().zip(self.states);
+        let order = self.ordering_keys.into_iter().zip(self.priorities);
+        timeouts.zip(traces).zip(order).map(|((timeouts, trace), (ordering_key, priority))| {
+            let ((connect_timeout_ms, timeout_ms), (traceparent, tracestate)) = (timeouts, trace);
+            Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key, priority }
+        })
     }
 }

@@ -10,6 +10,11 @@ use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
 use crate::schema::queues;
 
+/// Over how many shards the messages of a queue are spread.
+const SPREAD: i32 = 8;
+/// The same of a queue with a limit: one owner sees them all.
+const GATHERED: i32 = 1;
+
 /// Creates queues, all or none, in their order.
 ///
 /// # Errors
@@ -30,6 +35,7 @@ pub async fn insert_all(
                     queues::dead_letter_queue_id.eq(queue.dead_letter_queue_id.map(|id| id.0)),
                     queues::max_retries.eq(queue.max_retries),
                     PolicyRow::from(&queue.policy),
+                    queues::spread.eq(if queue.policy.is_limited() { GATHERED } else { SPREAD }),
                 ))
                 .returning(Row::as_returning())
                 .get_result(conn)
@@ -62,6 +68,10 @@ pub async fn change<E: Send>(
         let mut changed = Vec::with_capacity(rows.len());
         for queue in rows.into_iter().map(Queue::from) {
             let planned = plan(&queue).map_err(Undone::Refused)?;
+            let (was_limited, is_limited) = (queue.policy.is_limited(), planned.policy.is_limited());
+            // A spread that an operator has chosen stays.
+            let gathers = (is_limited && !was_limited).then_some((queues::spread.eq(GATHERED), queues::gathered_at.eq(now)));
+            let spreads = (was_limited && !is_limited).then_some(queues::spread.eq(SPREAD));
             let row: Row = diesel::update(queues::table.find(queue.id.0))
                 .set((
                     queues::name.eq(&planned.name),
@@ -72,6 +82,8 @@ pub async fn change<E: Send>(
                     queues::max_retries.eq(planned.max_retries),
                     queues::updated_at.eq(now),
                     PolicyRow::from(&planned.policy),
+                    gathers,
+                    spreads,
                 ))
                 .returning(Row::as_returning())
                 .get_result(conn)

@@ -44,6 +44,9 @@ type PolicySql = (
     Nullable<Integer>,
     Nullable<Integer>,
     Bool,
+    Nullable<Integer>,
+    Nullable<Double>,
+    Nullable<Integer>,
 );
 
 /// Reads a list of queues.

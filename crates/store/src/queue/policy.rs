@@ -23,6 +23,26 @@ pub struct Policy {
     pub timeout_ms: Option<i32>,
     /// Whether messages that expire go to the dead letter queue, too.
     pub dead_letter_expired: bool,
+    /// Requests at once; at least 1.
+    pub max_concurrency: Option<i32>,
+    pub rate_limit: Option<RateLimit>,
+}
+
+/// How many requests may start.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RateLimit {
+    /// Within the bounds of [`posthaste_core::gate::rate`].
+    pub per_second: f64,
+    /// At once; at least 1.
+    pub burst: i32,
+}
+
+impl Policy {
+    /// Whether one owner must see all of the queue's messages.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        self.max_concurrency.is_some() || self.rate_limit.is_some()
+    }
 }
 
 impl Default for Policy {
@@ -35,6 +55,8 @@ impl Default for Policy {
             connect_timeout_ms: None,
             timeout_ms: None,
             dead_letter_expired: true,
+            max_concurrency: None,
+            rate_limit: None,
         }
     }
 }
@@ -94,6 +116,9 @@ pub(super) struct PolicyRow {
     connect_timeout_ms: Option<i32>,
     timeout_ms: Option<i32>,
     dead_letter_expired: bool,
+    max_concurrency: Option<i32>,
+    rate_per_second: Option<f64>,
+    rate_burst: Option<i32>,
 }
 
 impl From<PolicyRow> for Policy {
@@ -112,6 +137,8 @@ impl From<PolicyRow> for Policy {
             connect_timeout_ms: row.connect_timeout_ms,
             timeout_ms: row.timeout_ms,
             dead_letter_expired: row.dead_letter_expired,
+            max_concurrency: row.max_concurrency,
+            rate_limit: row.rate_per_second.map(|per_second| RateLimit { per_second, burst: row.rate_burst.unwrap_or(1) }),
         }
     }
 }
@@ -132,6 +159,9 @@ impl From<&Policy> for PolicyRow {
             connect_timeout_ms: policy.connect_timeout_ms,
             timeout_ms: policy.timeout_ms,
             dead_letter_expired: policy.dead_letter_expired,
+            max_concurrency: policy.max_concurrency,
+            rate_per_second: policy.rate_limit.map(|rate| rate.per_second),
+            rate_burst: policy.rate_limit.map(|rate| rate.burst),
         }
     }
 }
