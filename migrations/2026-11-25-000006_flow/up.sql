@@ -43,6 +43,7 @@ CREATE UNLOGGED TABLE posthaste.flow_reports (
     reported_at timestamptz NOT NULL,
     queue_ids bigint[] NOT NULL,
     in_flight integer[] NOT NULL,
+    windows integer[] NOT NULL,
     allowed integer[] NOT NULL,
     breakers text[] NOT NULL,
     PRIMARY KEY (instance, worker)

@@ -178,6 +178,10 @@ fields! {
         TimeoutMs: Integer nullable = "timeoutMs" / "timeout_ms";
         /// Whether what expires goes to the dead letter queue, too.
         DeadLetterExpired: Boolean = "deadLetterExpired" / "dead_letter_expired";
+        /// Requests at once; null as many as its receiver takes.
+        MaxConcurrency: Integer nullable = "maxConcurrency" / "max_concurrency";
+        /// Requests a second.
+        RateLimit: AnyJson nullable = "rateLimit" / "rate_limit", opaque;
     }
 }
 
@@ -220,6 +224,10 @@ fields! {
         Traceparent: Text nullable = "traceparent" / "traceparent";
         /// What systems of that trace have to say.
         Tracestate: Text nullable = "tracestate" / "tracestate";
+        /// Messages of its queue that have the same one are sent one at a time, in order.
+        OrderingKey: Text nullable = "orderingKey" / "ordering_key";
+        /// Of what is due in its queue the highest goes first.
+        Priority: Integer = "priority" / "priority";
     }
 }
 
@@ -265,8 +273,8 @@ mod tests {
 
     #[test]
     fn every_field_is_found_by_its_name() {
-        check::<QueueField>("id", "deadLetterExpired");
-        check::<MessageField>("id", "tracestate");
+        check::<QueueField>("id", "rateLimit");
+        check::<MessageField>("id", "priority");
         check::<CronField>("id", "headers");
         assert!(QueueField::MaxRetries.is_nullable() && !QueueField::Name.is_nullable());
         assert!(MessageField::BodyBase64.is_nullable() && !MessageField::BodyBase64.is_comparable());

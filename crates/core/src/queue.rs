@@ -28,6 +28,15 @@ pub const CONNECT_TIMEOUT_MS: RangeInclusive<i32> = 1..=60_000;
 /// How many milliseconds an attempt may take.
 pub const TIMEOUT_MS: RangeInclusive<i32> = 1..=900_000;
 
+/// How many requests at once a queue may be limited to.
+pub const MAX_CONCURRENCY: RangeInclusive<i32> = 1..=10_000;
+
+/// The priorities of messages; 0 is that of those that do not say.
+pub const PRIORITY: RangeInclusive<i32> = -9..=9;
+
+/// The longest ordering key, in characters.
+pub const LONGEST_ORDERING_KEY: usize = 255;
+
 /// The name of a queue: 1 to 255 characters, none of them a control character. Names need not be unique.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct QueueName(String);

@@ -39,6 +39,7 @@ statement! {
         deliverer: &'a str => Text,
         queues: Vec<i64> => Array<BigInt>,
         in_flight: Vec<i32> => Array<Integer>,
+        windows: Vec<i32> => Array<Integer>,
         allowed: Vec<i32> => Array<Integer>,
         breakers: Vec<&'static str> => Array<Text>,
     }
@@ -46,11 +47,11 @@ statement! {
     "WITH old AS (
         DELETE FROM posthaste.flow_reports WHERE reported_at < now() - interval '1 minute' AND instance <> {instance}
      )
-     INSERT INTO posthaste.flow_reports (instance, worker, deliverer, reported_at, queue_ids, in_flight, allowed, breakers)
-     VALUES ({instance}, {worker}, {deliverer}, now(), {queues}, {in_flight}, {allowed}, {breakers})
+     INSERT INTO posthaste.flow_reports (instance, worker, deliverer, reported_at, queue_ids, in_flight, windows, allowed, breakers)
+     VALUES ({instance}, {worker}, {deliverer}, now(), {queues}, {in_flight}, {windows}, {allowed}, {breakers})
      ON CONFLICT (instance, worker) DO UPDATE
         SET reported_at = excluded.reported_at, queue_ids = excluded.queue_ids, in_flight = excluded.in_flight,
-            allowed = excluded.allowed, breakers = excluded.breakers
+            windows = excluded.windows, allowed = excluded.allowed, breakers = excluded.breakers
      RETURNING instance"
 }
 
@@ -71,6 +72,7 @@ pub async fn report(
         deliverer,
         queues: states.iter().map(|state| state.queue.0).collect(),
         in_flight: states.iter().map(|state| count(state.in_flight)).collect(),
+        windows: states.iter().map(|state| count(state.window)).collect(),
         allowed: states.iter().map(|state| count(state.allowed)).collect(),
         breakers: states.iter().map(|state| state.breaker.as_str()).collect(),
     };
@@ -78,39 +80,47 @@ pub async fn report(
     Ok(())
 }
 
-/// How it stands with a queue, over all deliverers.
+/// How it stands with a queue, or with all, over all deliverers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {
     /// Requests under way.
     pub in_flight: i64,
-    /// How many may be; `None`: nobody has anything of it to deliver.
+    /// How many its receiver seems to take; `None`: nobody has anything of it to deliver, or it is asked about all queues.
+    pub window: Option<i64>,
+    /// How many may be, by that and its own limit; `None` like that.
     pub allowed: Option<i64>,
-    /// Its circuit breaker, the worst of all; `None` like `allowed`.
+    /// Its circuit breaker, the worst of all; `None` like that.
     pub breaker: Option<Position>,
 }
 
 statement! {
     /// What is older is of a process that is gone.
-    struct StandingOf { queue: i64 => BigInt }
-    row (Nullable<BigInt>, Nullable<BigInt>, Nullable<Integer>)
-    "SELECT sum(s.in_flight), sum(s.allowed),
+    struct StandingOf { queue: Option<i64> => Nullable<BigInt> }
+    row (Nullable<BigInt>, Nullable<BigInt>, Nullable<BigInt>, Nullable<Integer>)
+    "SELECT sum(s.in_flight), sum(s.allowance), sum(s.allowed),
             max(CASE s.breaker WHEN 'open' THEN 2 WHEN 'half_open' THEN 1 ELSE 0 END)
        FROM posthaste.flow_reports r
-      CROSS JOIN LATERAL unnest(r.queue_ids, r.in_flight, r.allowed, r.breakers) AS s(queue_id, in_flight, allowed, breaker)
-      WHERE r.reported_at > now() - interval '5 s' AND s.queue_id = {queue}"
+      CROSS JOIN LATERAL unnest(r.queue_ids, r.in_flight, r.windows, r.allowed, r.breakers)
+            AS s(queue_id, in_flight, allowance, allowed, breaker)
+      WHERE r.reported_at > now() - interval '5 s' AND ({queue} IS NULL OR s.queue_id = {queue})"
 }
 
-/// How it stood with a queue about a second ago.
+/// How it stood about a second ago with a queue, or with all together.
 ///
 /// # Errors
 /// Any [`StoreError`].
-pub async fn standing(conn: &mut AsyncPgConnection, queue: QueueId) -> Result<Standing, StoreError> {
-    let (in_flight, allowed, breaker): (Option<i64>, Option<i64>, Option<i32>) =
-        StandingOf { queue: queue.0 }.get_result(conn).await?;
+pub async fn standing(conn: &mut AsyncPgConnection, queue: Option<QueueId>) -> Result<Standing, StoreError> {
+    type Row = (Option<i64>, Option<i64>, Option<i64>, Option<i32>);
+    let row: Row = StandingOf { queue: queue.map(|id| id.0) }.get_result(conn).await?;
+    let (in_flight, window, allowed, breaker) = row;
+    let standing = Standing { in_flight: in_flight.unwrap_or(0), ..Standing::default() };
+    if queue.is_none() {
+        return Ok(standing);
+    }
     let breaker = breaker.map(|breaker| match breaker {
         0 => Position::Closed,
         1 => Position::HalfOpen,
         _ => Position::Open,
     });
-    Ok(Standing { in_flight: in_flight.unwrap_or(0), allowed, breaker })
+    Ok(Standing { window, allowed, breaker, ..standing })
 }

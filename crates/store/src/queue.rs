@@ -26,7 +26,7 @@ use crate::statement::statement;
 
 pub use changing::{change, insert_all};
 pub use listing::{count, find, of_dead_letter_queues};
-pub use policy::Policy;
+pub use policy::{Policy, RateLimit};
 use policy::PolicyRow;
 
 /// Rows that one statement of [`cancel_messages`] changes at most.

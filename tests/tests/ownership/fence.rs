@@ -154,7 +154,7 @@ async fn a_hold_lets_the_former_owners_outcome_count_and_ends_with_it() {
             attempt: 0,
             shard: outcome.shard,
             epoch: outcome.epoch,
-            remaining: Duration::from_secs(60),
+            remaining: Some(Duration::from_secs(60)),
         };
         hold(&mut scene.owner, &[held]).await.unwrap();
         let until = format!(
@@ -182,7 +182,7 @@ async fn a_former_owner_cannot_hold_any_more() {
         attempt: 0,
         shard: outcome.shard,
         epoch: outcome.epoch,
-        remaining: Duration::from_secs(60),
+        remaining: Some(Duration::from_secs(60)),
     };
     // Too late, and of an attempt that is not the next.
     hold(&mut scene.owner, &[late, Hold { attempt: 1, epoch, ..late }]).await.unwrap();

@@ -99,17 +99,17 @@ impl Scene {
         assert_eq!((met, indexes), (0.0, vec!["queues_paused".to_owned()]));
 
         // Where there are rows, and the first of them.
-        let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1 });
+        let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1, opening: 100 });
         shards.iter().for_each(|shard| windows.take(*shard));
         let steps = windows.next_discovery(64);
         let found = reading::discover(&mut self.reader, &steps, 1000).await.unwrap();
-        let pairs = found.iter().map(|found| found.queues.len()).sum::<usize>();
+        let pairs = found.iter().map(|found| found.bands.len()).sum::<usize>();
         assert!(pairs > 0 && found.iter().all(|found| found.complete));
         let (met, looks, indexes) = self.plan("RECURSIVE").await.of("pending");
         assert_eq!(indexes, ["pending_reading_order"]);
         assert!(met <= float(pairs) && looks <= float(2 * pairs + 2 * 64), "{met} rows, {looks} looks, {pairs} found");
         for found in found {
-            windows.discovered(found.shard, &found.queues, found.complete);
+            windows.discovered(found.shard, &found.bands, found.complete);
         }
         for _ in 0..2 {
             // The second time beyond what the first has brought.
@@ -134,10 +134,10 @@ impl Scene {
         // What is sent, and what becomes of it.
         let starts: Vec<Start> = rows
             .iter()
-            .map(|row| Start { id: row.id, queue: row.queue, shard: row.shard, attempt: row.attempt, cancelled: false })
+            .map(|row| Start { id: row.id, queue: row.queue, shard: row.shard, attempt: row.attempt, cancelled: false, key: None })
             .collect();
         let found = payloads(&mut self.reader, &starts, 1 << 20).await.unwrap();
-        assert!(found.len() == 5 && found.iter().all(|read| matches!(read, Read::Send(_))));
+        assert!(found.len() == 5 && found.iter().all(|read| matches!(read, Read::Send(..))));
         let plan = self.plan("octet_length").await;
         let (met, looks, indexes) = plan.of("pending");
         assert_eq!((met, looks, indexes), (5.0, 5.0, vec!["pending_pkey".to_owned()]));
@@ -168,12 +168,12 @@ impl Scene {
                 attempt: 0,
                 shard: of.shard,
                 epoch: of.epoch,
-                remaining: Duration::from_secs(1),
+                remaining: Some(Duration::from_secs(1)),
             })
             .collect();
         hold(&mut self.control, &holds).await.unwrap();
         // Once to be locked and once to be changed.
-        assert_eq!(self.plan("held_until = clock_timestamp()").await.of("pending").0, 10.0);
+        assert_eq!(self.plan("held_until = coalesce(clock_timestamp()").await.of("pending").0, 10.0);
         let recorded = record(&mut self.writer, &outcomes.iter().collect::<Vec<_>>(), "test").await.unwrap();
         assert_eq!(recorded.len(), 5);
         let plan = self.plan("INSERT INTO posthaste.attempts").await;
@@ -326,7 +326,7 @@ async fn a_hundred_thousand_queues_are_found_by_as_many_looks() {
     while !steps.is_empty() {
         let began = Instant::now();
         let found = reading::discover(&mut scene.reader, &steps, 1000).await.unwrap();
-        let pairs: usize = found.iter().map(|found| found.queues.len()).sum();
+        let pairs: usize = found.iter().map(|found| found.bands.len()).sum();
         println!("{pairs} queues in {:?}", began.elapsed());
         let (met, looks, indexes) = scene.plan("RECURSIVE").await.of("pending");
         assert_eq!(indexes, ["pending_reading_order"]);
@@ -336,22 +336,21 @@ async fn a_hundred_thousand_queues_are_found_by_as_many_looks() {
         );
         steps.clear();
         for found in found {
-            assert!(found.queues.len() <= 1000 && found.queues.is_sorted());
+            assert!(found.bands.len() <= 1000 && found.bands.is_sorted());
             if !found.complete {
-                steps.push((found.shard, found.queues.last().copied()));
+                steps.push((found.shard, found.bands.last().copied()));
             }
-            all.extend(found.queues);
+            all.extend(found.bands);
         }
     }
     all.sort_unstable();
-    assert_eq!(all, (1..=100_000).map(QueueId).collect::<Vec<_>>());
+    assert_eq!(all, (1..=100_000).map(|id| (QueueId(id), 0)).collect::<Vec<_>>());
 
     // And read, sixteen at a time.
-    let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1 });
+    let mut windows = Windows::new(Limits { window: WINDOW, budget: 100_000, slots: 100, share: 1, opening: 100 });
     windows.take(Shard(7));
     assert_eq!(windows.next_discovery(1), [(Shard(7), None)]);
-    let sixteen: Vec<QueueId> =
-        reading::discover(&mut scene.reader, &[(Shard(7), None)], 16).await.unwrap().remove(0).queues;
+    let sixteen = reading::discover(&mut scene.reader, &[(Shard(7), None)], 16).await.unwrap().remove(0).bands;
     scene.plan("RECURSIVE").await;
     windows.discovered(Shard(7), &sixteen, true);
     let refills = windows.next_refills(Timestamp::MAX, 16);

@@ -59,6 +59,10 @@ pub fn objects() -> [Object; 3] {
                 ("cancelled", scalars::COUNT),
                 ("expired", scalars::COUNT),
                 ("deadLettered", scalars::COUNT),
+                ("inFlight", scalars::COUNT),
+                ("window", scalars::COUNT),
+                ("allowedConcurrency", scalars::COUNT),
+                ("breaker", TypeRef::STRING),
             ],
         ),
     ]

@@ -30,6 +30,12 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
         (_, "deadLetterExpired") => "Whether messages that expire go to the dead letter queue, too.",
         (_, "traceparent") => "The trace that it belongs to (W3C Trace Context), carried on to the receiver.",
         (_, "tracestate") => "What systems of that trace have to say, carried on with it.",
+        (_, "maxConcurrency") => "Requests at once; null: as many as its receiver takes.",
+        (_, "rateLimit") => "Requests that may start a second; null: any number.",
+        (_, "orderingKey") => {
+            "Messages of the queue that have the same one are sent one at a time, in the order in which they were stored."
+        }
+        (_, "priority") => "Of what is due in its queue the highest goes first.",
         (_, "queueId") => "The queue that it belongs to.",
         (_, "when") => "The time of the next attempt while it is pending, else the time that was asked for.",
         (Entity::Message, "body") => "Its body, where that is text.",

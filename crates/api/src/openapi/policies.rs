@@ -2,13 +2,16 @@
 
 use posthaste_core::backoff::Backoff;
 use posthaste_core::entity::{Field, MessageField, QueueField};
-use posthaste_core::queue::{CONNECT_TIMEOUT_MS, MAX_AGE_SECONDS, TIMEOUT_MS};
+use posthaste_core::gate::rate::{LEAST_PER_SECOND, MOST_BURST, MOST_PER_SECOND};
+use posthaste_core::queue::{
+    CONNECT_TIMEOUT_MS, LONGEST_ORDERING_KEY, MAX_AGE_SECONDS, MAX_CONCURRENCY, PRIORITY, TIMEOUT_MS,
+};
 use posthaste_core::trace;
 use serde_json::json;
 use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, OneOfBuilder, Type};
 
 use super::requests::described;
-use super::schemas::{AnySchema, array, final_statuses, named, nullable, object, of, words};
+use super::schemas::{AnySchema, array, either, final_statuses, named, nullable, object, of, words};
 
 type Property = (&'static str, AnySchema);
 
@@ -62,6 +65,11 @@ pub fn of_queues() -> Vec<Property> {
         described(QueueField::ConnectTimeoutMs, milliseconds(&CONNECT_TIMEOUT_MS)),
         described(QueueField::TimeoutMs, milliseconds(&TIMEOUT_MS)),
         described(QueueField::DeadLetterExpired, of(Type::Boolean).default(Some(json!(true)))),
+        described(
+            QueueField::MaxConcurrency,
+            nullable(Type::Integer).minimum(Some(*MAX_CONCURRENCY.start())).maximum(Some(*MAX_CONCURRENCY.end())),
+        ),
+        ("rateLimit", either(rate_limit(&["perSecond"]), of(Type::Null).into())),
     ]
 }
 
@@ -82,6 +90,27 @@ pub fn of_messages() -> Vec<Property> {
         ("traceparent", parent.into()),
         ("tracestate", state.into()),
     ]
+}
+
+/// What says where a message stands in its queue, in requests.
+pub fn of_order() -> Vec<Property> {
+    let key = nullable(Type::String).min_length(Some(1)).max_length(Some(LONGEST_ORDERING_KEY));
+    let priority = nullable(Type::Integer).minimum(Some(*PRIORITY.start())).maximum(Some(*PRIORITY.end()));
+    vec![described(MessageField::OrderingKey, key), described(MessageField::Priority, priority.default(Some(json!(0))))]
+}
+
+/// How many requests a second, in requests, and in answers, where it always has both properties.
+pub fn rate_limit(required: &[&str]) -> AnySchema {
+    let rate = of(Type::Number)
+        .minimum(Some(LEAST_PER_SECOND))
+        .maximum(Some(MOST_PER_SECOND))
+        .description(Some("Requests a second, on average; down to one a day."));
+    let burst = of(Type::Integer)
+        .minimum(Some(1))
+        .maximum(Some(MOST_BURST))
+        .default(Some(json!(1)))
+        .description(Some("Requests at once: in w seconds at most burst + w * perSecond start."));
+    object(vec![("perSecond", rate.into()), ("burst", burst.into())], required).into()
 }
 
 fn milliseconds(bounds: &std::ops::RangeInclusive<i32>) -> ObjectBuilder {

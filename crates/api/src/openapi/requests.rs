@@ -132,6 +132,7 @@ fn message(is_new: bool) -> AnySchema {
         ("expiresAt", time("From then on it is not sent any more.")),
     ];
     properties.extend(super::policies::of_messages());
+    properties.extend(super::policies::of_order());
     if is_new {
         let duration = |meaning: &str| {
             of(Type::Object)

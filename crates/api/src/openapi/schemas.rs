@@ -128,6 +128,9 @@ fn row<F: Field>(ids: IdStyle) -> AnySchema {
         // The only ones whose type is no scalar and no object of anything.
         match field.name() {
             "retryPolicy" => return (field.name(), either(named("RetryPolicy"), of(Type::Null).into())),
+            "rateLimit" => {
+                return (field.name(), either(super::policies::rate_limit(&["perSecond", "burst"]), of(Type::Null).into()));
+            }
             "finalStatuses" => return (field.name(), final_statuses(of(Type::String))),
             _ => {}
         }
@@ -219,8 +222,22 @@ fn stats() -> AnySchema {
         ("cancelled", count()),
         ("expired", count()),
         ("deadLettered", count()),
+        ("inFlight", integer().minimum(Some(0)).description(Some("Requests under way, about a second ago.")).into()),
+        ("window", some_count("Requests at once that its receiver seems to take; null where nothing of it is delivered.")),
+        ("allowedConcurrency", some_count("Requests at once that may be made, by that and by `maxConcurrency`.")),
+        (
+            "breaker",
+            or_null(words(BREAKERS).description(Some("`open`: its receiver does not answer, and is asked now and then.")).into()),
+        ),
     ])
     .into()
+}
+
+/// Where a queue's circuit breaker may stand.
+const BREAKERS: [&str; 3] = ["closed", "half_open", "open"];
+
+fn some_count(description: &str) -> AnySchema {
+    nullable(Type::Integer).minimum(Some(0)).description(Some(description)).into()
 }
 
 fn batch(results: impl Into<AnySchema>) -> Vec<(&'static str, AnySchema)> {

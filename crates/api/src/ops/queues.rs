@@ -9,6 +9,7 @@ use posthaste_core::listing::Listing;
 use posthaste_core::queue::CallbackUrl;
 use posthaste_store::changing::Changed;
 use posthaste_store::count::{self, Backlog, Totals};
+use posthaste_store::flow::{self, Standing};
 use posthaste_store::queue::{self, Deleted, NewQueue, Queue};
 use posthaste_store::queue_state;
 
@@ -227,6 +228,8 @@ pub async fn set_paused(
 pub struct Stats {
     pub backlog: Backlog,
     pub totals: Totals,
+    /// About a second ago.
+    pub standing: Standing,
 }
 
 /// The statistics of a queue; `None` where there is none that the caller may see.
@@ -256,7 +259,8 @@ async fn read_stats(app: &App, queue: Option<QueueId>) -> Result<Stats, ApiError
         .read(move |conn| {
             async move {
                 let backlog = count::backlog(conn, queue).await?;
-                Ok(Stats { backlog, totals: count::totals(conn, queue).await? })
+                let totals = count::totals(conn, queue).await?;
+                Ok(Stats { backlog, totals, standing: flow::standing(conn, queue).await? })
             }
             .boxed()
         })

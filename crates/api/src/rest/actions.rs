@@ -3,6 +3,7 @@
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use posthaste_core::entity::{MessageField, QueueField};
+use posthaste_core::gate::breaker::Position;
 use serde_json::json;
 
 use super::entities::{shown, view};
@@ -114,7 +115,7 @@ pub async fn stats(app: Data<App>, caller: Caller, request: HttpRequest) -> Resu
 /// Statistics as they are answered, over REST and GraphQL.
 #[must_use]
 pub fn stats_json(stats: &Stats) -> serde_json::Value {
-    let Stats { backlog, totals } = stats;
+    let Stats { backlog, totals, standing } = stats;
     json!({
         "pending": backlog.pending,
         "pendingIsCapped": backlog.is_capped,
@@ -125,5 +126,9 @@ pub fn stats_json(stats: &Stats) -> serde_json::Value {
         "cancelled": totals.cancelled,
         "expired": totals.expired,
         "deadLettered": totals.dead_lettered,
+        "inFlight": standing.in_flight,
+        "window": standing.window,
+        "allowedConcurrency": standing.allowed,
+        "breaker": standing.breaker.map(Position::as_str),
     })
 }

@@ -94,11 +94,15 @@ pub fn fingerprint(message: &NewMessage) -> [u8; 32] {
     hash.some(expires_at.map(|at| at.0.to_be_bytes()).as_ref().map(<[u8; 8]>::as_slice));
     // Only where they are given, so that fingerprints from before there were any still hold. A trace changes with each request
     // and nothing in what is asked for.
-    let Sending { connect_timeout_ms, timeout_ms, traceparent: _, tracestate: _ } = sending;
+    let Sending { connect_timeout_ms, timeout_ms, traceparent: _, tracestate: _, ordering_key, priority } = sending;
     if ttl.is_some() || connect_timeout_ms.is_some() || timeout_ms.is_some() {
         hash.some(ttl.map(|ttl| ttl.as_micros().to_be_bytes()).as_ref().map(<[u8; 16]>::as_slice));
         hash.some(connect_timeout_ms.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
         hash.some(timeout_ms.map(i32::to_be_bytes).as_ref().map(<[u8; 4]>::as_slice));
+    }
+    if ordering_key.is_some() || *priority != 0 {
+        hash.some(ordering_key.as_ref().map(String::as_bytes));
+        hash.some(Some(&priority.to_be_bytes()));
     }
     hash.0.finalize().into()
 }

@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use super::echo::Echo;
 use super::fields::Fields;
 use super::patch::READ_ONLY;
-use super::value::{body, bytes, connect_timeout, delay, given, headers, invalid, queue_id, string, timeout};
+use super::value::{body, bytes, connect_timeout, delay, given, headers, invalid, ordering_key, priority, queue_id, string, timeout};
 use super::{idempotency, time, trace};
 use crate::error::ApiError;
 
@@ -62,6 +62,8 @@ fn sending(fields: &mut Fields<'_>) -> Result<Sending, ApiError> {
         timeout_ms: timeout(fields.take("timeoutMs"))?,
         traceparent: trace::parent(fields.take("traceparent"))?,
         tracestate: trace::state(fields.take("tracestate"))?,
+        ordering_key: ordering_key(fields.take("orderingKey"))?,
+        priority: priority(fields.take("priority"))?,
     };
     trace::check(sending.traceparent.as_ref(), sending.tracestate.as_ref())?;
     Ok(sending)

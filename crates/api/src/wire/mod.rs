@@ -12,6 +12,7 @@ pub mod message;
 pub mod output;
 pub mod patch;
 pub mod queue;
+pub mod rate_limit;
 pub mod retry_policy;
 pub mod secret;
 pub mod testing;

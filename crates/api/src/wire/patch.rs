@@ -10,7 +10,7 @@ use super::fields::Fields;
 use super::message::{body_of, output, time_of};
 use super::output::Output;
 use super::trace;
-use super::value::{connect_timeout, headers, integer, invalid, timeout};
+use super::value::{connect_timeout, headers, integer, invalid, ordering_key, priority, timeout};
 use crate::error::ApiError;
 
 const REQUIRED: [&str; 1] = ["queueId"];
@@ -37,6 +37,8 @@ pub struct MessagePatch {
     timeout_ms: Option<Option<i32>>,
     traceparent: Option<Option<String>>,
     tracestate: Option<Option<String>>,
+    ordering_key: Option<Option<String>>,
+    priority: Option<i16>,
     echo: Echo<MessageField>,
 }
 
@@ -59,6 +61,8 @@ impl MessagePatch {
         let timeout_ms = fields.take("timeoutMs").map(|value| timeout(Some(value))).transpose()?;
         let traceparent = fields.take("traceparent").map(|value| trace::parent(Some(value))).transpose()?;
         let tracestate = fields.take("tracestate").map(|value| trace::state(Some(value))).transpose()?;
+        let ordering_key = fields.take("orderingKey").map(|value| ordering_key(Some(value))).transpose()?;
+        let priority = fields.take("priority").map(|value| priority(Some(value))).transpose()?;
         let echo = Echo::take(&mut fields, &READ_ONLY);
         fields.finish()?;
         Ok(MessagePatch {
@@ -71,6 +75,8 @@ impl MessagePatch {
             timeout_ms,
             traceparent,
             tracestate,
+            ordering_key,
+            priority,
             echo,
         })
     }
@@ -94,6 +100,12 @@ impl MessagePatch {
             return Err(ApiError::ReadOnlyField {
                 field: "queueId",
                 instead: "a message stays in its queue; cancel it and POST /messages to the other",
+            });
+        }
+        if self.ordering_key.as_ref().is_some_and(|key| *key != message.sending.ordering_key) {
+            return Err(ApiError::ReadOnlyField {
+                field: "orderingKey",
+                instead: "the order of a message is fixed when it is stored; cancel it and POST /messages again",
             });
         }
         let mut changed = message.clone();
@@ -141,6 +153,9 @@ impl MessagePatch {
         }
         if let Some(state) = &self.tracestate {
             sending.tracestate.clone_from(state);
+        }
+        if let Some(priority) = self.priority {
+            sending.priority = priority;
         }
         trace::check(sending.traceparent.as_ref(), sending.tracestate.as_ref())
     }

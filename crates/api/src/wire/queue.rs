@@ -3,16 +3,16 @@
 use posthaste_core::backoff::Backoff;
 use posthaste_core::entity::QueueField;
 use posthaste_core::ids::QueueId;
-use posthaste_core::queue::{CallbackUrl, MAX_AGE_SECONDS, Method, QueueName, check_max_retries};
-use posthaste_store::queue::{NewQueue, Policy, Queue};
+use posthaste_core::queue::{CallbackUrl, MAX_AGE_SECONDS, MAX_CONCURRENCY, Method, QueueName, check_max_retries};
+use posthaste_store::queue::{NewQueue, Policy, Queue, RateLimit};
 use serde_json::Value;
 
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::output::Output;
-use super::retry_policy;
+use super::{rate_limit, retry_policy};
 use super::value::{
-    boolean, connect_timeout, given, headers, integer, invalid, queue_id, refused, string, timeout, within,
+    boolean, connect_timeout, given, headers, integer, invalid, most, queue_id, refused, string, timeout, within,
 };
 use crate::error::ApiError;
 
@@ -48,7 +48,9 @@ pub fn output(queue: &Queue, field: QueueField) -> Output<'_> {
         | QueueField::FinalStatuses
         | QueueField::ConnectTimeoutMs
         | QueueField::TimeoutMs
-        | QueueField::DeadLetterExpired => of_policy(&queue.policy, field),
+        | QueueField::DeadLetterExpired
+        | QueueField::MaxConcurrency
+        | QueueField::RateLimit => of_policy(&queue.policy, field),
     }
 }
 
@@ -67,7 +69,9 @@ pub fn new_output(queue: &NewQueue, field: QueueField) -> Output<'_> {
         | QueueField::FinalStatuses
         | QueueField::ConnectTimeoutMs
         | QueueField::TimeoutMs
-        | QueueField::DeadLetterExpired => of_policy(&queue.policy, field),
+        | QueueField::DeadLetterExpired
+        | QueueField::MaxConcurrency
+        | QueueField::RateLimit => of_policy(&queue.policy, field),
         QueueField::Id
         | QueueField::CreatedAt
         | QueueField::UpdatedAt
@@ -86,6 +90,8 @@ fn of_policy(policy: &Policy, field: QueueField) -> Output<'static> {
         QueueField::ConnectTimeoutMs => Output::number(policy.connect_timeout_ms),
         QueueField::TimeoutMs => Output::number(policy.timeout_ms),
         QueueField::DeadLetterExpired => Output::Boolean(policy.dead_letter_expired),
+        QueueField::MaxConcurrency => Output::number(policy.max_concurrency),
+        QueueField::RateLimit => Output::made(policy.rate_limit.map(rate_limit::write)),
         QueueField::Id
         | QueueField::Name
         | QueueField::CallbackUrl
@@ -122,6 +128,8 @@ struct PolicyPatch {
     connect_timeout_ms: Option<Option<i32>>,
     timeout_ms: Option<Option<i32>>,
     dead_letter_expired: Option<bool>,
+    max_concurrency: Option<Option<i32>>,
+    rate_limit: Option<Option<RateLimit>>,
 }
 
 impl PolicyPatch {
@@ -143,6 +151,11 @@ impl PolicyPatch {
                 .take("deadLetterExpired")
                 .map(|value| boolean("deadLetterExpired", value))
                 .transpose()?,
+            max_concurrency: fields
+                .take("maxConcurrency")
+                .map(|value| most("maxConcurrency", MAX_CONCURRENCY, Some(value)))
+                .transpose()?,
+            rate_limit: fields.take("rateLimit").map(|value| rate_limit::read(Some(value))).transpose()?,
         })
     }
 
@@ -154,6 +167,8 @@ impl PolicyPatch {
             connect_timeout_ms: self.connect_timeout_ms.unwrap_or(policy.connect_timeout_ms),
             timeout_ms: self.timeout_ms.unwrap_or(policy.timeout_ms),
             dead_letter_expired: self.dead_letter_expired.unwrap_or(policy.dead_letter_expired),
+            max_concurrency: self.max_concurrency.unwrap_or(policy.max_concurrency),
+            rate_limit: self.rate_limit.unwrap_or(policy.rate_limit),
         }
     }
 }

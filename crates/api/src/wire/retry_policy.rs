@@ -54,7 +54,7 @@ pub fn write(backoff: &Backoff) -> Value {
 }
 
 /// 2 rather than 2.0, as it came.
-fn number(number: f64) -> Value {
+pub(super) fn number(number: f64) -> Value {
     number.to_string().parse::<Number>().map_or(Value::Null, Value::Number)
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use posthaste_core::ids::QueueId;
-use posthaste_core::queue::{CONNECT_TIMEOUT_MS, TIMEOUT_MS, check_headers};
+use posthaste_core::queue::{CONNECT_TIMEOUT_MS, LONGEST_ORDERING_KEY, PRIORITY, TIMEOUT_MS, check_headers};
 use posthaste_core::refusal::Refusal;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -99,12 +99,20 @@ pub fn within(field: &'static str, bounds: RangeInclusive<i32>, value: &RawValue
     number.ok_or_else(|| invalid(field, format!("takes {} to {}", bounds.start(), bounds.end())))
 }
 
+/// A whole number within bounds; `null` or nothing as none.
+///
+/// # Errors
+/// As [`within`].
+pub fn most(field: &'static str, bounds: RangeInclusive<i32>, value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
+    given(value).map(|value| within(field, bounds, value)).transpose()
+}
+
 /// Milliseconds until there is a connection; `null` or nothing as none.
 ///
 /// # Errors
 /// As [`within`].
 pub fn connect_timeout(value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
-    given(value).map(|value| within("connectTimeoutMs", CONNECT_TIMEOUT_MS, value)).transpose()
+    most("connectTimeoutMs", CONNECT_TIMEOUT_MS, value)
 }
 
 /// Milliseconds for an attempt as a whole; `null` or nothing as none.
@@ -112,7 +120,34 @@ pub fn connect_timeout(value: Option<&RawValue>) -> Result<Option<i32>, ApiError
 /// # Errors
 /// As [`within`].
 pub fn timeout(value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
-    given(value).map(|value| within("timeoutMs", TIMEOUT_MS, value)).transpose()
+    most("timeoutMs", TIMEOUT_MS, value)
+}
+
+/// An ordering key: 1 to 255 characters; `null` or nothing as none.
+///
+/// # Errors
+/// It is something else.
+pub fn ordering_key(value: Option<&RawValue>) -> Result<Option<String>, ApiError> {
+    const FIELD: &str = "orderingKey";
+    let Some(value) = given(value) else { return Ok(None) };
+    let key = string(FIELD, value)?;
+    if key.chars().count() > LONGEST_ORDERING_KEY {
+        return Err(ApiError::value_limit(format!("body/{FIELD} may have at most {LONGEST_ORDERING_KEY} characters")));
+    }
+    match key.as_str() {
+        "" => Err(invalid(FIELD, "must not be empty; leave it out, or null, for none")),
+        _ if key.contains('\0') => Err(invalid(FIELD, "must not contain U+0000")),
+        _ => Ok(Some(key)),
+    }
+}
+
+/// A priority, -9 to 9; `null` or nothing as 0.
+///
+/// # Errors
+/// As [`within`].
+pub fn priority(value: Option<&RawValue>) -> Result<i16, ApiError> {
+    let priority = most("priority", PRIORITY, value)?.unwrap_or(0);
+    Ok(i16::try_from(priority).unwrap_or(0))
 }
 
 /// The id of a queue.

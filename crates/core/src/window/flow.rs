@@ -15,7 +15,9 @@ pub struct State {
     pub queue: QueueId,
     /// Requests under way.
     pub in_flight: usize,
-    /// How many may be, by how its receiver answers and by its own limit.
+    /// How many its receiver seems to take.
+    pub window: usize,
+    /// How many may be, by that and by its own limit.
     pub allowed: usize,
     pub breaker: Position,
 }
@@ -111,6 +113,7 @@ impl Windows {
         self.queues.all().map(|(queue, in_flight, flow)| State {
             queue,
             in_flight,
+            window: flow.window(),
             allowed: flow.window().min(flow.limits().max_concurrency.unwrap_or(usize::MAX)),
             breaker: flow.breaker(),
         })

@@ -117,8 +117,10 @@ fn field(field: QueueField) -> Expression {
         QueueField::ConnectTimeoutMs => nullable("q.connect_timeout_ms"),
         QueueField::TimeoutMs => nullable("q.timeout_ms"),
         QueueField::DeadLetterExpired => column("q.dead_letter_expired"),
+        QueueField::MaxConcurrency => nullable("q.max_concurrency"),
         // Not compared by, see `Field::is_comparable`.
         QueueField::RetryPolicy => nullable("q.retry_kind"),
         QueueField::FinalStatuses => nullable("q.final_statuses"),
+        QueueField::RateLimit => nullable("q.rate_per_second"),
     }
 }

@@ -32,6 +32,8 @@ pub fn output(message: &Message, field: MessageField) -> Output<'_> {
         MessageField::TimeoutMs => Output::number(message.sending.timeout_ms),
         MessageField::Traceparent => Output::text(message.sending.traceparent.as_deref()),
         MessageField::Tracestate => Output::text(message.sending.tracestate.as_deref()),
+        MessageField::OrderingKey => Output::text(message.sending.ordering_key.as_deref()),
+        MessageField::Priority => Output::Number(message.sending.priority.into()),
     }
 }
 
@@ -52,6 +54,8 @@ pub fn new_output(message: &NewMessage, field: MessageField) -> Output<'_> {
         MessageField::TimeoutMs => Output::number(message.sending.timeout_ms),
         MessageField::Traceparent => Output::text(message.sending.traceparent.as_deref()),
         MessageField::Tracestate => Output::text(message.sending.tracestate.as_deref()),
+        MessageField::OrderingKey => Output::text(message.sending.ordering_key.as_deref()),
+        MessageField::Priority => Output::Number(message.sending.priority.into()),
         MessageField::Id
         | MessageField::SentAt
         | MessageField::CronId

@@ -49,7 +49,8 @@ fn times_are_read_with_their_offset() {
 fn how_it_is_sent() {
     let message = read(
         r#"{"queueId":7,"ttl":"PT1M","connectTimeoutMs":1,"timeoutMs":"900000",
-            "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b"}"#,
+            "traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","tracestate":"a=b",
+            "orderingKey":"order-7","priority":"-9"}"#,
     );
     let message = message.unwrap();
     assert_eq!((message.ttl, message.expires_at), (Some(Duration::from_secs(60)), None));
@@ -58,6 +59,8 @@ fn how_it_is_sent() {
         timeout_ms: Some(900_000),
         traceparent: Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_owned()),
         tracestate: Some("a=b".to_owned()),
+        ordering_key: Some("order-7".to_owned()),
+        priority: -9,
     };
     assert_eq!(message.sending, expected);
     for (fields, says) in [
@@ -69,6 +72,11 @@ fn how_it_is_sent() {
         (r#""timeoutMs":"soon""#, "body/timeoutMs must be integer"),
         (r#""traceparent":"x""#, "body/traceparent: takes a traceparent of W3C Trace Context"),
         (r#""tracestate":"a=b""#, "body/tracestate: takes a traceparent beside it"),
+        (r#""orderingKey":"""#, "body/orderingKey: must not be empty"),
+        (r#""orderingKey":7"#, "body/orderingKey must be string"),
+        (r#""orderingKey":"a\u0000b""#, "body/orderingKey: must not contain U+0000"),
+        (r#""priority":10"#, "body/priority: takes -9 to 9"),
+        (r#""priority":0.5"#, "body/priority must be integer"),
     ] {
         let problem = problem(&format!(r#"{{"queueId":7,{fields}}}"#));
         assert!(problem.starts_with(says), "{problem}");

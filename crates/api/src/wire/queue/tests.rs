@@ -106,7 +106,7 @@ fn retries_follow_the_schedule() {
 #[test]
 fn how_messages_are_delivered() {
     let fields = r#""retryPolicy":"fast","maxAgeSeconds":60,"finalStatuses":[404,"5xx"],"connectTimeoutMs":"7","timeoutMs":8,
-                    "deadLetterExpired":false"#;
+                    "deadLetterExpired":false,"maxConcurrency":3,"rateLimit":{"perSecond":0.5,"burst":2}"#;
     let queue = create(&format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{fields}}}"#)).unwrap();
     let expected = Policy {
         backoff: Some(Backoff::fast()),
@@ -115,6 +115,8 @@ fn how_messages_are_delivered() {
         connect_timeout_ms: Some(7),
         timeout_ms: Some(8),
         dead_letter_expired: false,
+        max_concurrency: Some(3),
+        rate_limit: Some(RateLimit { per_second: 0.5, burst: 2 }),
     };
     assert_eq!(queue.policy, expected);
 }
@@ -149,6 +151,6 @@ fn keys_come_in_the_order_of_the_original() {
     let view = View { row: &queue(), fields: QueueField::ALL, ids: IdStyle::Text, output };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
-        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true}"#
+        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null}"#
     );
 }

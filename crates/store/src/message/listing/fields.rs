@@ -40,7 +40,9 @@ pub(super) fn of_request(field: MessageField) -> bool {
         | MessageField::ConnectTimeoutMs
         | MessageField::TimeoutMs
         | MessageField::Traceparent
-        | MessageField::Tracestate => true,
+        | MessageField::Tracestate
+        | MessageField::OrderingKey
+        | MessageField::Priority => true,
         MessageField::Id
         | MessageField::QueueId
         | MessageField::When
@@ -135,6 +137,8 @@ pub(super) fn field(view: View, field: MessageField) -> Expression {
         MessageField::TimeoutMs => nullable("m.timeout_ms"),
         MessageField::Traceparent => nullable("m.traceparent"),
         MessageField::Tracestate => nullable("m.tracestate"),
+        MessageField::OrderingKey => nullable("m.ordering_key"),
+        MessageField::Priority => column("coalesce(m.priority, 0)"),
         // Not compared by, see `Field::is_comparable`.
         MessageField::Headers | MessageField::BodyBase64 => null("NULL::text"),
     }
