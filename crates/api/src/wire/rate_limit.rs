@@ -65,7 +65,7 @@ mod tests {
             assert_eq!(parse(&write(limit).to_string()), Ok(Some(limit)));
         }
         assert_eq!(parse("null"), Ok(None));
-        assert_eq!(write(RateLimit { per_second: 2.0, burst: 1 }).to_string(), r#"{"perSecond":2,"burst":1}"#);
+        assert_eq!(write(RateLimit { per_second: 2.0, burst: 1 }).to_string(), r#"{"burst":1,"perSecond":2}"#);
     }
 
     #[test]
