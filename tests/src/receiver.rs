@@ -22,6 +22,9 @@ use crate::ports::Port;
 /// A condition on everything received is looked at again no sooner than this, as it may be costly.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// A header by which requests to one path are told apart.
+pub const LANE: &str = "test-lane";
+
 /// One request, as it came.
 #[derive(Clone, Debug)]
 pub struct Received {
@@ -216,9 +219,17 @@ impl Receiver {
         self.shared.lock().open.get(path).copied().unwrap_or_default()
     }
 
-    /// The most that were ever open at `path` at once.
+    /// The most that were open at `path` at once, ever or since it was last forgotten. Of requests with a header [`LANE`], they are
+    /// also counted at `path#lane`.
     pub fn most_open(&self, path: &str) -> usize {
         self.shared.lock().most_open.get(path).copied().unwrap_or_default()
+    }
+
+    /// From now on the most that are open at `path` are counted anew.
+    pub fn forget_most_open(&self, path: &str) {
+        let mut state = self.shared.lock();
+        let now = state.open.get(path).copied().unwrap_or_default();
+        state.most_open.insert(path.to_owned(), now);
     }
 
     /// How often each key came, for the requests that have one: what came more than once was delivered more than once.
@@ -368,10 +379,11 @@ async fn respond(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Resu
     response.body(body).map_err(|error| error.to_string())
 }
 
-fn record(shared: &Arc<Shared>, received: Received) -> (Answer, Open) {
+fn record(shared: &Arc<Shared>, received: Received) -> (Answer, Vec<Open>) {
     let mut state = shared.lock();
     let path = path_of(&received.path).to_owned();
-    let open = Open::count(shared, &mut state, &path);
+    let lane = received.header(LANE).map(|lane| format!("{path}#{lane}"));
+    let open = lane.iter().chain([&path]).map(|path| Open::count(shared, &mut state, path)).collect();
     let count = state.counts.entry(path.clone()).or_default();
     let earlier = *count;
     *count += 1;

@@ -298,7 +298,10 @@ impl Worker {
     fn hear(&mut self, id: MessageId, attempt: i32, health: Health) {
         let Some(now) = self.now() else { return };
         if self.windows.heard(id, attempt, health, now) {
-            tracing::info!(message = id.0, "a receiver does not answer: its queue is tried by one request now and then");
+            tracing::info!(
+                message = id.0,
+                "a receiver does not answer: its queue is tried by one request now and then"
+            );
         }
     }
 

@@ -72,9 +72,15 @@ pub enum Read {
     /// It belongs to another shard by now.
     Misplaced(Row),
     /// Another of its ordering key was stored before it and has not ended.
-    Preceded { row: Row, by: MessageId },
+    Preceded {
+        row: Row,
+        by: MessageId,
+    },
     /// Another of its ordering key may be being sent until then.
-    Beside { row: Row, until: Timestamp },
+    Beside {
+        row: Row,
+        until: Timestamp,
+    },
 }
 
 /// Whether its queue is paused, whether it is in the wrong shard, the first of its ordering key, until when one of that is held.

@@ -26,8 +26,8 @@ use crate::statement::statement;
 
 pub use changing::{change, insert_all};
 pub use listing::{count, find, of_dead_letter_queues};
-pub use policy::{Policy, RateLimit};
 use policy::PolicyRow;
+pub use policy::{Policy, RateLimit};
 
 /// Rows that one statement of [`cancel_messages`] changes at most.
 const CANCEL_STEP: i64 = 10_000;

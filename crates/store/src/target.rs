@@ -97,7 +97,13 @@ pub async fn settings(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Resul
     Ok(rows
         .into_iter()
         .map(
-            |((id, revision, name, callback_url, method, headers), retry, (max_retries, max_age, finals), timeouts, flow)| {
+            |(
+                (id, revision, name, callback_url, method, headers),
+                retry,
+                (max_retries, max_age, finals),
+                timeouts,
+                flow,
+            )| {
                 let (max_concurrency, rate, burst, gathered_at, used_until) = flow;
                 Settings {
                     queue: QueueId(id),

@@ -47,7 +47,7 @@ async fn the_owner_drops_within_a_second_what_waits_wherever_it_is() {
     scene.outbox.attempted(SOON, retrying, 1).await;
     // More than windows hold, behind a receiver that hangs: the last is in no memory.
     let beyond = *scene.outbox.enqueue_many(hanging, 30_000).await.last().unwrap();
-    scene.receiver.wait_for_count(SOON, "/hangs", 100).await;
+    scene.receiver.wait_for_count(SOON, "/hangs", 30).await;
 
     for message in [far, soon, retrying, beyond] {
         assert_eq!(scene.state(message).await, MessageState::Pending);

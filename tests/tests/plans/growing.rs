@@ -134,7 +134,14 @@ impl Scene {
         // What is sent, and what becomes of it.
         let starts: Vec<Start> = rows
             .iter()
-            .map(|row| Start { id: row.id, queue: row.queue, shard: row.shard, attempt: row.attempt, cancelled: false, key: None })
+            .map(|row| Start {
+                id: row.id,
+                queue: row.queue,
+                shard: row.shard,
+                attempt: row.attempt,
+                cancelled: false,
+                key: None,
+            })
             .collect();
         let found = payloads(&mut self.reader, &starts, 1 << 20).await.unwrap();
         assert!(found.len() == 5 && found.iter().all(|read| matches!(read, Read::Send(..))));

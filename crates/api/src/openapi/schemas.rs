@@ -129,7 +129,10 @@ fn row<F: Field>(ids: IdStyle) -> AnySchema {
         match field.name() {
             "retryPolicy" => return (field.name(), either(named("RetryPolicy"), of(Type::Null).into())),
             "rateLimit" => {
-                return (field.name(), either(super::policies::rate_limit(&["perSecond", "burst"]), of(Type::Null).into()));
+                return (
+                    field.name(),
+                    either(super::policies::rate_limit(&["perSecond", "burst"]), of(Type::Null).into()),
+                );
             }
             "finalStatuses" => return (field.name(), final_statuses(of(Type::String))),
             _ => {}
@@ -223,11 +226,18 @@ fn stats() -> AnySchema {
         ("expired", count()),
         ("deadLettered", count()),
         ("inFlight", integer().minimum(Some(0)).description(Some("Requests under way, about a second ago.")).into()),
-        ("window", some_count("Requests at once that its receiver seems to take; null where nothing of it is delivered.")),
+        (
+            "window",
+            some_count("Requests at once that its receiver seems to take; null where nothing of it is delivered."),
+        ),
         ("allowedConcurrency", some_count("Requests at once that may be made, by that and by `maxConcurrency`.")),
         (
             "breaker",
-            or_null(words(BREAKERS).description(Some("`open`: its receiver does not answer, and is asked now and then.")).into()),
+            or_null(
+                words(BREAKERS)
+                    .description(Some("`open`: its receiver does not answer, and is asked now and then."))
+                    .into(),
+            ),
         ),
     ])
     .into()

@@ -9,7 +9,9 @@ use serde_json::value::RawValue;
 use super::echo::Echo;
 use super::fields::Fields;
 use super::patch::READ_ONLY;
-use super::value::{body, bytes, connect_timeout, delay, given, headers, invalid, ordering_key, priority, queue_id, string, timeout};
+use super::value::{
+    body, bytes, connect_timeout, delay, given, headers, invalid, ordering_key, priority, queue_id, string, timeout,
+};
 use super::{idempotency, time, trace};
 use crate::error::ApiError;
 

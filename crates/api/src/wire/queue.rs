@@ -10,10 +10,10 @@ use serde_json::Value;
 use super::echo::{Echo, ReadOnly};
 use super::fields::Fields;
 use super::output::Output;
-use super::{rate_limit, retry_policy};
 use super::value::{
     boolean, connect_timeout, given, headers, integer, invalid, most, queue_id, refused, string, timeout, within,
 };
+use super::{rate_limit, retry_policy};
 use crate::error::ApiError;
 
 /// Retries of a queue that does not say.

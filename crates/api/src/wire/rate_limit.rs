@@ -29,9 +29,11 @@ pub fn read(value: Option<&RawValue>) -> Result<Option<RateLimit>, ApiError> {
         return Err(invalid(FIELD, format!("has no property '{name}'")));
     }
     let per_second = per_second.as_f64().filter(|rate| (LEAST_PER_SECOND..=MOST_PER_SECOND).contains(rate));
-    let per_second = per_second
-        .ok_or_else(|| invalid(FIELD, format!("perSecond takes a number from 1/86400 (one a day) to {MOST_PER_SECOND}")))?;
-    let burst = burst.as_u64().and_then(|burst| u32::try_from(burst).ok()).filter(|burst| (1..=MOST_BURST).contains(burst));
+    let per_second = per_second.ok_or_else(|| {
+        invalid(FIELD, format!("perSecond takes a number from 1/86400 (one a day) to {MOST_PER_SECOND}"))
+    })?;
+    let burst =
+        burst.as_u64().and_then(|burst| u32::try_from(burst).ok()).filter(|burst| (1..=MOST_BURST).contains(burst));
     let burst = burst.and_then(|burst| i32::try_from(burst).ok());
     let burst = burst.ok_or_else(|| invalid(FIELD, format!("burst takes a whole number from 1 to {MOST_BURST}")))?;
     Ok(Some(RateLimit { per_second, burst }))

@@ -103,7 +103,11 @@ pub fn within(field: &'static str, bounds: RangeInclusive<i32>, value: &RawValue
 ///
 /// # Errors
 /// As [`within`].
-pub fn most(field: &'static str, bounds: RangeInclusive<i32>, value: Option<&RawValue>) -> Result<Option<i32>, ApiError> {
+pub fn most(
+    field: &'static str,
+    bounds: RangeInclusive<i32>,
+    value: Option<&RawValue>,
+) -> Result<Option<i32>, ApiError> {
     given(value).map(|value| within(field, bounds, value)).transpose()
 }
 

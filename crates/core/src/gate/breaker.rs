@@ -21,7 +21,9 @@ pub const LONGEST: Duration = Duration::from_secs(60);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Closed,
-    Open { until: Timestamp },
+    Open {
+        until: Timestamp,
+    },
     /// The probe is under way.
     HalfOpen,
 }

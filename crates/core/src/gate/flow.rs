@@ -275,9 +275,13 @@ mod tests {
     #[test]
     fn every_result_of_an_attempt_says_something_about_the_receiver_or_nothing() {
         let answered = |status| Health::of(AttemptResult::Answered(Signals::status(status)));
-        for (status, health) in
-            [(200, Health::Well), (301, Health::Well), (404, Health::Well), (429, Health::Strained), (503, Health::Strained)]
-        {
+        for (status, health) in [
+            (200, Health::Well),
+            (301, Health::Well),
+            (404, Health::Well),
+            (429, Health::Strained),
+            (503, Health::Strained),
+        ] {
             assert_eq!(answered(status), health, "{status}");
         }
         for class in ErrorClass::ALL {

@@ -80,7 +80,9 @@ impl Windows {
     /// This attempt is not in flight: it was stale, or its outcome was refused. The caller reads the row by id and passes
     /// what is there to `reread`; without that, or an arrival, it would not be found again.
     pub fn forget(&mut self, id: MessageId, attempt: i32) {
-        if let Some(lane) = self.flights.get(&id).filter(|flight| flight.attempt == attempt).and_then(|flight| flight.lane) {
+        if let Some(lane) =
+            self.flights.get(&id).filter(|flight| flight.attempt == attempt).and_then(|flight| flight.lane)
+        {
             let now = self.now;
             self.queues.lane(lane).flow.not_sent(now);
         }

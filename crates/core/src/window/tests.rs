@@ -18,7 +18,17 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn row(id: i64, due: i64) -> Row {
-    Row { id: MessageId(id), queue: QUEUE, shard: SHARD, due: at(due), attempt: 0, held_until: None, cancelled: false, priority: 0, key: None }
+    Row {
+        id: MessageId(id),
+        queue: QUEUE,
+        shard: SHARD,
+        due: at(due),
+        attempt: 0,
+        held_until: None,
+        cancelled: false,
+        priority: 0,
+        key: None,
+    }
 }
 
 fn of_queue(queue: i64, row: Row) -> Row {

@@ -103,7 +103,8 @@ impl Database {
 
     /// From when on a row that is the first of its ordering key may be started: others of it may still be being sent.
     pub fn startable_at(&self, row: &Row) -> Timestamp {
-        let of_key = self.rows.values().filter(|other| row.key.is_some() && (other.queue, other.key) == (row.queue, row.key));
+        let of_key =
+            self.rows.values().filter(|other| row.key.is_some() && (other.queue, other.key) == (row.queue, row.key));
         let holds = of_key.filter(|_| !row.cancelled).filter_map(|other| other.held_until);
         holds.chain(row.held_until).fold(row.due, Timestamp::max)
     }
@@ -127,5 +128,3 @@ impl Database {
         }
     }
 }
-
-

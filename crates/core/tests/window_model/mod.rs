@@ -96,7 +96,8 @@ impl World {
         if let Some(sent) = self.workers[worker].verify(&mut self.db, self.now, until, &owned) {
             let of_key = |other: &&Start| sent.key.is_some() && (other.queue, other.key) == (sent.queue, sent.key);
             let sending = self.workers.iter().flat_map(|worker| &worker.sending).filter(of_key);
-            let others: Vec<&Start> = sending.filter(|other| !other.cancelled && !sent.cancelled && other.id != sent.id).collect();
+            let others: Vec<&Start> =
+                sending.filter(|other| !other.cancelled && !sent.cancelled && other.id != sent.id).collect();
             assert!(others.is_empty(), "{sent:?} beside {others:?} of its ordering key");
             assert!(
                 sent.cancelled || !self.db.paused.contains(&sent.queue),

@@ -143,7 +143,8 @@ impl Worker {
             if self.chores.gathered.get(queue) == Some(at) {
                 continue;
             }
-            let holds: Vec<Hold> = self.windows.flights_of(*queue).into_iter().filter_map(|flight| self.hold(flight)).collect();
+            let holds: Vec<Hold> =
+                self.windows.flights_of(*queue).into_iter().filter_map(|flight| self.hold(flight)).collect();
             hold(reader, &holds).await?;
             self.chores.gathered.insert(*queue, *at);
         }

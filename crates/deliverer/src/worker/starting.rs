@@ -95,7 +95,8 @@ impl Worker {
         let claimed = self.claim(reader, &sending).await;
         // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
         let is_live = self.is_live();
-        let refused = claimed.as_ref().map_or_else(|_| sending.iter().map(|(row, _)| row.id).collect(), |of| of.refused.clone());
+        let refused =
+            claimed.as_ref().map_or_else(|_| sending.iter().map(|(row, _)| row.id).collect(), |of| of.refused.clone());
         for (row, payload) in sending {
             if is_live && !refused.contains(&row.id) {
                 let claimed = claimed.as_ref().ok().filter(|of| of.claimed.contains(&row.id)).map(|of| of.since);

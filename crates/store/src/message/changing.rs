@@ -86,7 +86,8 @@ fn update(planned: Message) -> Update {
         Some(Body::Binary(bytes)) => (None, Some(bytes)),
     };
     // The ordering key stays as it is: others of it may have gone by.
-    let Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key: _, priority } = planned.sending;
+    let Sending { connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key: _, priority } =
+        planned.sending;
     Update {
         id: planned.id.0,
         body,

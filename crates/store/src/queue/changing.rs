@@ -70,7 +70,8 @@ pub async fn change<E: Send>(
             let planned = plan(&queue).map_err(Undone::Refused)?;
             let (was_limited, is_limited) = (queue.policy.is_limited(), planned.policy.is_limited());
             // A spread that an operator has chosen stays.
-            let gathers = (is_limited && !was_limited).then_some((queues::spread.eq(GATHERED), queues::gathered_at.eq(now)));
+            let gathers =
+                (is_limited && !was_limited).then_some((queues::spread.eq(GATHERED), queues::gathered_at.eq(now)));
             let spreads = (was_limited && !is_limited).then_some(queues::spread.eq(SPREAD));
             let row: Row = diesel::update(queues::table.find(queue.id.0))
                 .set((

@@ -88,7 +88,7 @@ fn rows(page: Sql) -> Sql {
         "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.max_retries, q.paused_at,
                 q.paused_reason, q.created_at, q.updated_at, q.retry_kind, q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms,
                 q.retry_schedule_ms, q.retry_jitter, q.max_age_seconds, q.final_statuses, q.connect_timeout_ms, q.timeout_ms,
-                q.dead_letter_expired FROM ",
+                q.dead_letter_expired, q.max_concurrency, q.rate_per_second, q.rate_burst FROM ",
     )
     .sql(page)
     .text(" JOIN posthaste.queues q ON q.id = page.id")

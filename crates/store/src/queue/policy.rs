@@ -138,7 +138,9 @@ impl From<PolicyRow> for Policy {
             timeout_ms: row.timeout_ms,
             dead_letter_expired: row.dead_letter_expired,
             max_concurrency: row.max_concurrency,
-            rate_limit: row.rate_per_second.map(|per_second| RateLimit { per_second, burst: row.rate_burst.unwrap_or(1) }),
+            rate_limit: row
+                .rate_per_second
+                .map(|per_second| RateLimit { per_second, burst: row.rate_burst.unwrap_or(1) }),
         }
     }
 }
