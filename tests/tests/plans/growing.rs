@@ -57,13 +57,14 @@ impl Scene {
         all.remove(0)
     }
 
-    /// Fills `pending` with rows of one queue that are due tomorrow, spread over 8 shards as usual.
+    /// Fills `pending` with rows of one queue that are due tomorrow, spread over 8 shards as usual, half of them with one ordering key.
     async fn grow(&self, queue: i64, from: i64, to: i64) {
         let began = Instant::now();
         self.outbox
             .execute(&format!(
-                "INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-                 SELECT i, {queue}, posthaste.shard_of({queue}, i, NULL, 8), now() + interval '1 day' + i * interval '1 ms'
+                "INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, key_hash)
+                 SELECT i, {queue}, posthaste.shard_of({queue}, i, NULL, 8), now() + interval '1 day' + i * interval '1 ms',
+                        CASE WHEN i % 2 = 0 THEN hashtextextended('order', 0) END
                    FROM generate_series(5000001 + {from}, 5000000 + {to}) AS i"
             ))
             .await;
@@ -78,7 +79,8 @@ impl Scene {
         busy.batch_execute(&late).await.unwrap();
         let (snapshot, _) = reading::begin(&mut self.reader).await.unwrap();
         self.plan("pg_current_snapshot").await;
-        let ids = self.outbox.enqueue_many(queue, 5).await;
+        let mut ids = self.outbox.enqueue_many(queue, 4).await;
+        ids.push(self.outbox.enqueue_with(queue, "ordering_key => 'order'").await);
 
         // What has arrived, once by the end of the snapshot and once by those that were open in it.
         let mut rows = Vec::new();
@@ -147,7 +149,9 @@ impl Scene {
         assert!(found.len() == 5 && found.iter().all(|read| matches!(read, Read::Send(..))));
         let plan = self.plan("octet_length").await;
         let (met, looks, indexes) = plan.of("pending");
-        assert_eq!((met, looks, indexes), (5.0, 5.0, vec!["pending_pkey".to_owned()]));
+        // One has an ordering key: it is made sure that it is the first of it, and that none of it is being sent.
+        assert_eq!((met, looks), (6.0, 7.0));
+        assert_eq!(indexes, ["pending_held_keys", "pending_ordering_key", "pending_pkey"]);
         let (met, looks, indexes) = plan.of("messages");
         assert!(indexes.iter().all(|index| index.ends_with("_pkey")), "{indexes:?}");
         assert_eq!((met, looks), (5.0, 5.0), "each message is looked for in its own partition only");
@@ -181,10 +185,14 @@ impl Scene {
         hold(&mut self.control, &holds).await.unwrap();
         // Once to be locked and once to be changed.
         assert_eq!(self.plan("held_until = coalesce(clock_timestamp()").await.of("pending").0, 10.0);
+        assert_eq!(reading::held(&mut self.reader, &shards).await.unwrap().len(), 5);
+        let (_, looks, indexes) = self.plan("p.held_until > now()").await.of("pending");
+        assert_eq!((looks, indexes), (64.0, vec!["pending_held".to_owned()]));
         let recorded = record(&mut self.writer, &outcomes.iter().collect::<Vec<_>>(), "test").await.unwrap();
         assert_eq!(recorded.len(), 5);
         let plan = self.plan("INSERT INTO posthaste.attempts").await;
-        assert_eq!(plan.of("pending").0, 10.0, "{plan:?}");
+        // And the next of the ordering key, to be found and to be changed, if there is one.
+        assert!((10.0..=13.0).contains(&plan.of("pending").0), "{plan:?}");
         assert!(plan.of("messages").0 <= 5.0, "{plan:?}");
     }
 

@@ -123,7 +123,7 @@ async fn attempts_tell_what_happened() {
 async fn statistics_of_nothing_are_zero() {
     let Setup { api, .. } = &Setup::api().await;
     api.create_queue(&queue()).await;
-    let zero = r#"{"cancelled":0,"deadLettered":0,"delivered":0,"expired":0,"failed":0,"oldestDueAt":null,"pending":0,"pendingIsCapped":false,"retried":0}"#;
+    let zero = r#"{"allowedConcurrency":null,"breaker":null,"cancelled":0,"deadLettered":0,"delivered":0,"expired":0,"failed":0,"inFlight":0,"oldestDueAt":null,"pending":0,"pendingIsCapped":false,"retried":0,"window":null}"#;
     assert_eq!(api.get("/queues/1/stats").await.text, zero);
     assert_eq!(api.get("/stats/").await.text, zero);
     api.create_message(&json!({"queueId": 1, "when": "2199-01-01"})).await;
