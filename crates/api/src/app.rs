@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::auth::{Auth, Caller};
+use crate::backlog::Backlogs;
 use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
@@ -22,6 +23,8 @@ use crate::wire::output::IdStyle;
 pub struct App {
     pub database: Database,
     pub batcher: Batcher,
+    /// Whether queues have room for more messages.
+    pub backlogs: Backlogs,
     pub waker: Waker,
     pub drain: Drain,
     pub auth: Auth,

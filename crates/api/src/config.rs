@@ -34,6 +34,8 @@ pub struct Config {
     pub ids: IdStyle,
     /// The largest request body of a batch, in bytes.
     pub max_batch_bytes: usize,
+    /// With so many messages pending no more are taken.
+    pub max_backlog: Option<i64>,
     /// How long an idempotency key is remembered.
     pub idempotency_ttl: Duration,
     /// How long a connection may be idle between two requests.
@@ -59,6 +61,7 @@ pub struct ConfigVariables {
     max_body_bytes: Option<String>,
     api_ids: Option<String>,
     max_batch_bytes: Option<String>,
+    max_backlog: Option<String>,
     idempotency_ttl_seconds: Option<String>,
     keep_alive_seconds: Option<String>,
     cors_origins: Option<String>,
@@ -90,6 +93,7 @@ impl Config {
         let ids = faults.or("API_IDS", IdStyle::Text, raw.api_ids, id_style);
         // No more than may wait in memory at all.
         let max_batch_bytes = faults.or("MAX_BATCH_BYTES", 32 << 20, raw.max_batch_bytes, parse::integer(1..=64 << 20));
+        let max_backlog = faults.optional("MAX_BACKLOG", raw.max_backlog, parse::integer(1..=1_000_000_000));
         let ttl = parse::integer(60..=30 * 86_400);
         let idempotency_ttl = faults.or("IDEMPOTENCY_TTL_SECONDS", 86_400, raw.idempotency_ttl_seconds, ttl);
         let keep_alive = faults.or("KEEP_ALIVE_SECONDS", 75, raw.keep_alive_seconds, parse::integer(1..=3600));
@@ -128,6 +132,7 @@ impl Config {
                 max_body_bytes,
                 ids,
                 max_batch_bytes,
+                max_backlog,
                 idempotency_ttl: Duration::from_secs(idempotency_ttl),
                 keep_alive: Duration::from_secs(keep_alive),
                 cors,
@@ -192,6 +197,7 @@ mod tests {
             ("MAX_BODY_BYTES", "1k"),
             ("API_IDS", "roman"),
             ("MAX_BATCH_BYTES", "67108865"),
+            ("MAX_BACKLOG", "0"),
             ("IDEMPOTENCY_TTL_SECONDS", "59"),
             ("KEEP_ALIVE_SECONDS", "0"),
             ("CORS_ORIGINS", "here"),

@@ -76,6 +76,12 @@ pub enum ApiError {
         /// When the next one may come, in seconds; at least 1.
         retry_after: u64,
     },
+    /// As many messages are pending as may be, of the queue, or of all.
+    BacklogFull {
+        queue: Option<i64>,
+    },
+    /// The message has not ended, so that there is nothing to repeat.
+    StillPending,
     /// `field` names queue `id`, which does not exist.
     UnknownQueue {
         field: &'static str,
@@ -205,6 +211,8 @@ impl ApiError {
             ApiError::Forbidden => (Status::FORBIDDEN, ErrorCode::Unauthorized),
             ApiError::FieldForbidden(_) => (Status::FORBIDDEN, ErrorCode::FieldForbidden),
             ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
+            ApiError::BacklogFull { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::BacklogFull),
+            ApiError::StillPending => (Status::CONFLICT, ErrorCode::StillPending),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
             ApiError::NoSuchRow { .. } => (Status::NOT_FOUND, ErrorCode::NoSuchRow),
@@ -273,6 +281,13 @@ impl fmt::Display for ApiError {
             ApiError::RateLimited { retry_after } => {
                 write!(f, "too many requests with this API key; try again in {retry_after} s")
             }
+            ApiError::BacklogFull { queue: Some(id) } => {
+                write!(f, "queue {id} has as many pending messages as it may have; nothing was stored, try again later")
+            }
+            ApiError::BacklogFull { queue: None } => {
+                f.write_str("there are as many pending messages as there may be; nothing was stored, try again later")
+            }
+            ApiError::StillPending => f.write_str("the message has not ended: it is still to be delivered"),
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
             ApiError::NoSuchRow { entity, id } => write!(f, "there is no {entity} with id {id}"),
@@ -334,7 +349,10 @@ impl ResponseError for ApiError {
         response.insert_header((CONTENT_TYPE, crate::json::CONTENT_TYPE));
         // Not after OutcomeUnknown: a client that obeys by itself would store a message twice.
         match self {
-            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
+            ApiError::Unavailable
+            | ApiError::Overloaded
+            | ApiError::NoDeliverer { .. }
+            | ApiError::BacklogFull { .. } => {
                 response.insert_header((RETRY_AFTER, RETRY_AFTER_SECONDS));
             }
             ApiError::RateLimited { retry_after } => {

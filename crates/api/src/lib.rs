@@ -5,6 +5,7 @@
 
 mod app;
 mod auth;
+mod backlog;
 mod batcher;
 mod changes;
 pub mod config;
@@ -40,6 +41,7 @@ pub use config::Config;
 
 use crate::app::App;
 use crate::auth::Auth;
+use crate::backlog::Backlogs;
 use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
@@ -67,6 +69,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     let app = Data::new(App {
         auth: Auth::start(&config.authorization, database.clone())
             .map_err(|error| StartError::Other(error.to_string()))?,
+        backlogs: Backlogs::new(database.clone(), config.max_backlog),
         database,
         batcher,
         waker,

@@ -182,6 +182,10 @@ fields! {
         MaxConcurrency: Integer nullable = "maxConcurrency" / "max_concurrency";
         /// Requests a second.
         RateLimit: AnyJson nullable = "rateLimit" / "rate_limit", opaque;
+        /// Where events about it are stored.
+        EventQueueId: Id nullable = "eventQueueId" / "event_queue_id";
+        /// With so many messages pending it takes no more.
+        MaxBacklog: Integer nullable = "maxBacklog" / "max_backlog";
     }
 }
 
@@ -228,6 +232,12 @@ fields! {
         OrderingKey: Text nullable = "orderingKey" / "ordering_key";
         /// Of what is due in its queue the highest goes first.
         Priority: Integer = "priority" / "priority";
+        /// Of a dead letter: what failed, and why.
+        Origin: Json nullable = "origin" / "origin", opaque;
+        /// Of a replay: what it repeats.
+        ReplayOf: Id nullable = "replayOf" / "replay_of";
+        /// Of an event: which.
+        EventType: Text nullable = "eventType" / "event_type";
     }
 }
 
@@ -273,8 +283,8 @@ mod tests {
 
     #[test]
     fn every_field_is_found_by_its_name() {
-        check::<QueueField>("id", "rateLimit");
-        check::<MessageField>("id", "priority");
+        check::<QueueField>("id", "maxBacklog");
+        check::<MessageField>("id", "eventType");
         check::<CronField>("id", "headers");
         assert!(QueueField::MaxRetries.is_nullable() && !QueueField::Name.is_nullable());
         assert!(MessageField::BodyBase64.is_nullable() && !MessageField::BodyBase64.is_comparable());

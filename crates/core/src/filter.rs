@@ -4,6 +4,8 @@
 //! [`Filter::matches`], by which a rule's checks are held against a row that is about to be written. Both follow SQL: a
 //! comparison with null is not true.
 
+pub mod stored;
+
 use crate::entity::Field;
 use crate::time::Timestamp;
 

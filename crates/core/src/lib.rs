@@ -22,6 +22,7 @@ pub mod seal;
 pub mod signature;
 pub mod target;
 pub mod time;
+pub mod topic;
 pub mod trace;
 pub mod transition;
 pub mod window;

@@ -31,6 +31,9 @@ pub const TIMEOUT_MS: RangeInclusive<i32> = 1..=900_000;
 /// How many requests at once a queue may be limited to.
 pub const MAX_CONCURRENCY: RangeInclusive<i32> = 1..=10_000;
 
+/// How many pending messages a queue may be limited to.
+pub const MAX_BACKLOG: RangeInclusive<i32> = 1..=100_000_000;
+
 /// The priorities of messages; 0 is that of those that do not say.
 pub const PRIORITY: RangeInclusive<i32> = -9..=9;
 

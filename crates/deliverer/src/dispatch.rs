@@ -103,7 +103,8 @@ impl Dispatcher {
                 nothing(ErrorClass::Expired, "the message's time was over before it could be sent")
             }
             Some(target) => {
-                let id = format!("msg_{}", payload.id);
+                // A replay is what it repeats, to whoever looks for repetitions.
+                let id = format!("msg_{}", payload.provenance.replay_of.unwrap_or(payload.id));
                 let identity = Identity { id: &id, at: started_at, is_test: false };
                 self.send(payload, target, &identity, began, permit).await?
             }

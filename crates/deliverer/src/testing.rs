@@ -10,6 +10,7 @@ use posthaste_core::transition::{AttemptResult, Lifetime};
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
+use posthaste_store::message::Provenance;
 use posthaste_store::payload::{Payload, Timeouts};
 use posthaste_store::pool::Pool;
 use posthaste_store::target::{Settings, settings};
@@ -98,6 +99,7 @@ fn payload(taken: Taken) -> Payload {
         lifetime: Lifetime { age: Duration::ZERO, left: None },
         timeouts: Timeouts::default(),
         trace: None,
+        provenance: Provenance::default(),
         revision: None,
     }
 }

@@ -297,11 +297,9 @@ impl Worker {
 
     fn hear(&mut self, id: MessageId, attempt: i32, health: Health) {
         let Some(now) = self.now() else { return };
-        if self.windows.heard(id, attempt, health, now) {
-            tracing::info!(
-                message = id.0,
-                "a receiver does not answer: its queue is tried by one request now and then"
-            );
+        if let Some(queue) = self.windows.heard(id, attempt, health, now) {
+            tracing::warn!(queue = queue.0, "a receiver does not answer: it is asked by one request now and then");
+            self.chores.opened.insert(queue);
         }
     }
 

@@ -80,6 +80,27 @@ pub async fn report(
     Ok(())
 }
 
+statement! {
+    struct Opened { queues: Vec<i64> => Array<BigInt> }
+    row (Nullable<BigInt>,)
+    "WITH fresh AS (
+        INSERT INTO posthaste.breaker_events AS b (queue_id, at)
+        SELECT i.queue_id, now() FROM unnest({queues}) AS i(queue_id) ORDER BY i.queue_id
+        ON CONFLICT (queue_id) DO UPDATE SET at = now() WHERE b.at < now() - interval '1 minute'
+        RETURNING b.queue_id
+     )
+     SELECT posthaste.emit_event(f.queue_id, 'breaker.opened', '{}') FROM fresh f"
+}
+
+/// Stores an event for each of these queues, whose receivers do not answer; one a minute for each, whoever says so.
+///
+/// # Errors
+/// Any [`StoreError`].
+pub async fn breakers_opened(conn: &mut AsyncPgConnection, queues: &[QueueId]) -> Result<(), StoreError> {
+    Opened { queues: queues.iter().map(|queue| queue.0).collect() }.execute(conn).await?;
+    Ok(())
+}
+
 /// How it stands with a queue, or with all, over all deliverers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Standing {

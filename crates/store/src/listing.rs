@@ -35,7 +35,7 @@ const LIST_SETTINGS: &str = "SET LOCAL statement_timeout = '5s'; SET LOCAL enabl
 const COUNT_SETTINGS: &str = "SET LOCAL statement_timeout = '5s'";
 
 /// Names of the page's columns by which it is ordered; no order has more fields than an entity.
-const KEYS: [(&str, &str); 16] = [
+const KEYS: [(&str, &str); 24] = [
     (" AS k0", "k0"),
     (" AS k1", "k1"),
     (" AS k2", "k2"),
@@ -52,6 +52,14 @@ const KEYS: [(&str, &str); 16] = [
     (" AS k13", "k13"),
     (" AS k14", "k14"),
     (" AS k15", "k15"),
+    (" AS k16", "k16"),
+    (" AS k17", "k17"),
+    (" AS k18", "k18"),
+    (" AS k19", "k19"),
+    (" AS k20", "k20"),
+    (" AS k21", "k21"),
+    (" AS k22", "k22"),
+    (" AS k23", "k23"),
 ];
 
 /// Fields of which one is the id.

@@ -27,7 +27,7 @@ pub use crate::attempt::of as attempts;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::insert_keyed;
-pub use listing::{count, find, of_crons, of_queues};
+pub use listing::{count, find, ids, of_crons, of_queues};
 pub use sending::Sending;
 pub use together::{OnError, Together, insert_together};
 
@@ -72,6 +72,18 @@ pub struct Message {
     pub updated_at: Timestamp,
     pub progress: Progress,
     pub sending: Sending,
+    pub provenance: Provenance,
+}
+
+/// What a message that nobody has asked for comes from; all `None` of those that somebody has.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Provenance {
+    /// Of a dead letter: what failed, and why; a JSON object.
+    pub origin: Option<Value>,
+    /// Of a replay: the message that it repeats; of a replay of a replay the first.
+    pub replay_of: Option<MessageId>,
+    /// Of an event: which.
+    pub event_type: Option<String>,
 }
 
 /// How far a message has come.
@@ -170,6 +182,7 @@ type Row = (
     Option<String>,
     Option<PgTimestamp>,
     (Option<i32>, Option<i32>, Option<String>, Option<String>, Option<String>, Option<i16>),
+    (Option<Value>, Option<i64>, Option<String>),
 );
 
 type SqlRow = (
@@ -190,6 +203,7 @@ type SqlRow = (
     Nullable<Text>,
     Nullable<Timestamptz>,
     (Nullable<Integer>, Nullable<Integer>, Nullable<Text>, Nullable<Text>, Nullable<Text>, Nullable<SmallInt>),
+    (Nullable<Jsonb>, Nullable<BigInt>, Nullable<Text>),
 );
 
 impl From<Row> for Message {
@@ -212,6 +226,7 @@ impl From<Row> for Message {
             outcome,
             finished_at,
             (connect_timeout_ms, timeout_ms, traceparent, tracestate, ordering_key, priority),
+            (origin, replay_of, event_type),
         ) = row;
         // A pending row wins: between a late duplicate's final attempt and the row's end, the row is what counts.
         let progress = match (attempts_ended, due_at, number, outcome, finished_at) {
@@ -243,6 +258,7 @@ impl From<Row> for Message {
                 ordering_key,
                 priority: priority.unwrap_or(0),
             },
+            provenance: Provenance { origin, replay_of: replay_of.map(MessageId), event_type },
         }
     }
 }
@@ -267,7 +283,8 @@ macro_rules! columns {
     () => {
         "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
                 m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at,
-                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.ordering_key, m.priority "
+                m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.ordering_key, m.priority,
+                m.origin, m.replay_of, m.event_type "
     };
 }
 

@@ -97,7 +97,7 @@ statement! {
         deliverer: String => Text,
         hops: i16 => SmallInt,
     }
-    row (BigInt, Integer, Nullable<Integer>)
+    row (BigInt, Integer, Nullable<Integer>, BigInt)
     "WITH ended AS MATERIALIZED (
         SELECT i.*, p.queue_id, p.key_hash
           FROM (
@@ -155,8 +155,12 @@ statement! {
                ) IS NOT NULL
      ), dead AS MATERIALIZED (
         SELECT nextval('posthaste.message_ids') AS id, dlq.id AS queue_id, dlq.spread, e.queue_id AS failed_in,
-               m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, m.id AS origin,
-               m.dead_letter_hops + 1 AS hops
+               m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, m.event_type, m.id AS origin,
+               m.dead_letter_hops + 1 AS hops,
+               jsonb_strip_nulls(jsonb_build_object(
+                    'messageId', m.id::text, 'queueId', q.id::text, 'queueName', q.name, 'outcome', e.outcome,
+                    'attempts', e.attempt + 1, 'status', e.status, 'errorClass', e.error_class, 'error', left(e.error, 1000),
+                    'endedAt', e.finished_at)) AS provenance
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id
@@ -166,12 +170,25 @@ statement! {
          WHERE (e.outcome = 'failed' OR e.outcome = 'expired' AND q.dead_letter_expired) AND m.dead_letter_hops < {hops}
      ), dead_message AS (
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, origin_message_id,
-                                        dead_letter_hops, traceparent, tracestate)
-        SELECT d.id, d.queue_id, d.body, d.body_binary, d.headers, now(), d.origin, d.hops, d.traceparent, d.tracestate
+                                        dead_letter_hops, traceparent, tracestate, origin, event_type)
+        SELECT d.id, d.queue_id, d.body, d.body_binary, d.headers, now(), d.origin, d.hops, d.traceparent, d.tracestate,
+               d.provenance, d.event_type
           FROM dead d
      ), dead_pending AS (
         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
         SELECT d.id, d.queue_id, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread), now() FROM dead d
+     ), events AS MATERIALIZED (
+        SELECT count(posthaste.emit_event(e.queue_id, 'message.' || e.outcome, jsonb_strip_nulls(jsonb_build_object(
+                    'messageId', m.id::text, 'attempts', e.attempt + 1, 'status', e.status, 'errorClass', e.error_class,
+                    'error', left(e.error, 1000), 'deadLetterMessageId', (SELECT d.id::text FROM dead d WHERE d.origin = m.id)))))
+                AS stored
+          FROM ended e
+          JOIN posthaste.queues q ON q.id = e.queue_id AND q.event_queue_id IS NOT NULL
+         CROSS JOIN LATERAL (
+            SELECT m.* FROM posthaste.messages m WHERE m.id >= e.id AND m.id <= e.id ORDER BY m.id LIMIT 1
+          ) AS m
+         -- Events make no events.
+         WHERE e.outcome IN ('failed', 'expired') AND m.event_type IS NULL
      ), counted AS (
         INSERT INTO posthaste.outcome_counts (queue_id, delivered, failed, retried, cancelled, expired, dead_lettered)
         SELECT c.queue_id,
@@ -185,7 +202,7 @@ statement! {
           ) AS c
          GROUP BY c.queue_id
      )
-     SELECT e.id, e.attempt, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread)
+     SELECT e.id, e.attempt, posthaste.shard_of(d.queue_id, d.id, NULL, d.spread), (SELECT v.stored FROM events v)
        FROM ended e LEFT JOIN dead d ON d.origin = e.id"
 }
 
@@ -223,10 +240,10 @@ pub async fn record(
         deliverer: deliverer.to_owned(),
         hops: MAX_DEAD_LETTER_HOPS,
     };
-    let recorded: Vec<(i64, i32, Option<i32>)> = statement.load(conn).await?;
+    let recorded: Vec<(i64, i32, Option<i32>, i64)> = statement.load(conn).await?;
     Ok(recorded
         .into_iter()
-        .map(|(id, attempt, shard)| Recorded { id: MessageId(id), attempt, dead_letter: shard.map(Shard) })
+        .map(|(id, attempt, shard, _events)| Recorded { id: MessageId(id), attempt, dead_letter: shard.map(Shard) })
         .collect())
 }
 

@@ -18,6 +18,7 @@ use posthaste_core::window::{Row, Start};
 use serde_json::{Map, Value};
 
 use crate::error::StoreError;
+use crate::message::Provenance;
 use crate::reading::{RowSql, RowTuple, from_postgres, row};
 use crate::statement::statement;
 
@@ -41,6 +42,7 @@ pub struct Payload {
     pub timeouts: Timeouts,
     /// The trace that it belongs to.
     pub trace: Option<Trace>,
+    pub provenance: Provenance,
     /// Of the queue's settings, as they are now; `None`: the queue was deleted.
     pub revision: Option<i64>,
 }
@@ -95,6 +97,7 @@ type MessageSql = (
     LifetimeSql,
     TimeoutsSql,
     TraceSql,
+    ProvenanceSql,
     Nullable<BigInt>,
 );
 type MessageTuple = (
@@ -106,10 +109,13 @@ type MessageTuple = (
     LifetimeTuple,
     TimeoutsTuple,
     TraceTuple,
+    ProvenanceTuple,
     Option<i64>,
 );
 type TimeoutsSql = (Nullable<Integer>, Nullable<Integer>);
 type TimeoutsTuple = (Option<i32>, Option<i32>);
+type ProvenanceSql = (Nullable<Jsonb>, Nullable<BigInt>, Nullable<Text>);
+type ProvenanceTuple = (Option<Value>, Option<i64>, Option<String>);
 type TraceSql = (Nullable<Text>, Nullable<Text>);
 type TraceTuple = (Option<String>, Option<String>);
 /// From when it counts, to when, and now.
@@ -135,11 +141,11 @@ statement! {
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body_binary END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.headers END,
             b.cron_id, b.scheduled_at, greatest(b.scheduled_at, b.created_at), b.expires_at, clock_timestamp(),
-            b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, q.revision
+            b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, b.origin, b.replay_of, b.event_type, q.revision
        FROM (
             SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash,
                    m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
-                   m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate,
+                   m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.origin, m.replay_of, m.event_type,
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits,
                    CASE WHEN p.key_hash IS NOT NULL THEN (
@@ -202,7 +208,18 @@ pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64
 }
 
 fn payload(row: Row, message: MessageTuple) -> Payload {
-    let (text, binary, headers, cron, scheduled_at, lifetime, timeouts, (parent, state), revision) = message;
+    let (
+        text,
+        binary,
+        headers,
+        cron,
+        scheduled_at,
+        lifetime,
+        timeouts,
+        (parent, state),
+        (origin, replay_of, event_type),
+        revision,
+    ) = message;
     Payload {
         id: row.id,
         queue: row.queue,
@@ -214,6 +231,7 @@ fn payload(row: Row, message: MessageTuple) -> Payload {
         scheduled_at: from_postgres(scheduled_at),
         lifetime: lifetime_of(lifetime),
         timeouts: timeouts_of(timeouts),
+        provenance: Provenance { origin, replay_of: replay_of.map(MessageId), event_type },
         trace: parent.map(|parent| Trace { parent, state }),
         revision,
     }

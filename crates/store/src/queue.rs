@@ -5,6 +5,7 @@
 //! by [`cancel_messages`] needs no second pass: the deliverer drops a message whose queue is gone. Nothing here locks a
 //! queue that is in use, so no insert ever waits.
 
+mod chain;
 mod changing;
 mod listing;
 pub(crate) mod policy;
@@ -24,6 +25,7 @@ use crate::reading::from_postgres;
 use crate::schema::{crons, queues};
 use crate::statement::statement;
 
+pub use chain::{Link, follow};
 pub use changing::{change, insert_all};
 pub use listing::{count, find, of_dead_letter_queues};
 use policy::PolicyRow;
@@ -42,6 +44,8 @@ pub struct Queue {
     /// A JSON object of header names to values.
     pub headers: Option<Value>,
     pub dead_letter_queue_id: Option<QueueId>,
+    /// Where events about it are stored.
+    pub event_queue_id: Option<QueueId>,
     /// Retries after the first attempt; `None` retries until the message is too old.
     pub max_retries: Option<i32>,
     pub policy: Policy,
@@ -61,6 +65,8 @@ pub struct NewQueue {
     pub method: String,
     pub headers: Option<Value>,
     pub dead_letter_queue_id: Option<QueueId>,
+    /// Where events about it are stored.
+    pub event_queue_id: Option<QueueId>,
     pub max_retries: Option<i32>,
     pub policy: Policy,
 }
@@ -92,6 +98,7 @@ struct Row {
     method: String,
     headers: Option<Value>,
     dead_letter_queue_id: Option<i64>,
+    event_queue_id: Option<i64>,
     max_retries: Option<i32>,
     paused_at: Option<PgTimestamp>,
     paused_reason: Option<String>,
@@ -110,6 +117,7 @@ impl From<Row> for Queue {
             method: row.method,
             headers: row.headers,
             dead_letter_queue_id: row.dead_letter_queue_id.map(QueueId),
+            event_queue_id: row.event_queue_id.map(QueueId),
             max_retries: row.max_retries,
             paused_at: row.paused_at.map(from_postgres),
             paused_reason: row.paused_reason,

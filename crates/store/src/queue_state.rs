@@ -36,18 +36,20 @@ pub async fn set_paused(conn: &mut AsyncPgConnection, id: QueueId, reason: Optio
 statement! {
     /// The rows are locked in the order of their ids, so that two deliverers cannot wait for each other.
     struct PauseAll { queues: Vec<i64> => Array<BigInt>, reasons: Vec<String> => Array<Text> }
-    row (BigInt,)
+    row (BigInt, Nullable<BigInt>)
     "WITH locked AS MATERIALIZED (
         SELECT q.id FROM posthaste.queues q WHERE q.id = ANY ({queues}) AND q.paused_at IS NULL ORDER BY q.id FOR UPDATE
+     ), paused AS (
+        UPDATE posthaste.queues q
+           SET paused_at = now(), paused_reason = ({reasons}::text[])[array_position({queues}::bigint[], q.id)], updated_at = now()
+          FROM locked
+         WHERE q.id = locked.id
+        RETURNING q.id, q.paused_reason
      )
-     UPDATE posthaste.queues q
-        SET paused_at = now(), paused_reason = ({reasons}::text[])[array_position({queues}::bigint[], q.id)], updated_at = now()
-       FROM locked
-      WHERE q.id = locked.id
-     RETURNING q.id"
+     SELECT p.id, posthaste.emit_event(p.id, 'queue.paused', jsonb_build_object('reason', p.paused_reason)) FROM paused p"
 }
 
-/// Pauses queues for what their receivers answered, those that are not paused already, and answers which those were.
+/// Pauses queues for what their receivers answered, with an event each, those that are not paused already, and answers which those were.
 ///
 /// # Errors
 /// Any [`StoreError`]; calling again is right.
@@ -56,8 +58,8 @@ pub async fn pause_all(
     queues: impl IntoIterator<Item = (QueueId, String)>,
 ) -> Result<Vec<QueueId>, StoreError> {
     let (queues, reasons) = queues.into_iter().map(|(id, reason)| (id.0, reason)).unzip();
-    let paused: Vec<(i64,)> = PauseAll { queues, reasons }.load(conn).await?;
-    Ok(paused.into_iter().map(|(id,)| QueueId(id)).collect())
+    let paused: Vec<(i64, Option<i64>)> = PauseAll { queues, reasons }.load(conn).await?;
+    Ok(paused.into_iter().map(|(id, _event)| QueueId(id)).collect())
 }
 
 statement! {

@@ -25,6 +25,8 @@ diesel::table! {
         max_concurrency -> Nullable<Integer>,
         rate_per_second -> Nullable<Double>,
         rate_burst -> Nullable<Integer>,
+        max_backlog -> Nullable<Integer>,
+        event_queue_id -> Nullable<BigInt>,
         spread -> Integer,
         gathered_at -> Nullable<Timestamptz>,
         paused_at -> Nullable<Timestamptz>,

@@ -108,7 +108,7 @@ async fn a_queue_in_use_is_deleted_by_force_only() {
     }
     assert_eq!((setup.rows("messages").await, receiver.count()), (2, 0));
     let message = api.get("/messages/1").await;
-    let text = r#"{"id":"1","queueId":"1","when":"TIME","body":null,"failed":false,"headers":null,"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"cancelled","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#;
+    let text = r#"{"id":"1","queueId":"1","when":"TIME","body":null,"failed":false,"headers":null,"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"cancelled","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#;
     assert_eq!(without_times(&message.text), text);
 }
 

@@ -8,7 +8,7 @@ use super::{SOON, Setup, assert_json, calling, header, queue};
 #[actix_rt::test]
 async fn a_queue_is_answered_with_all_its_fields_in_order() {
     let Setup { api, .. } = &Setup::api().await;
-    let least = r#"{"id":"1","name":"q","callbackUrl":"http://127.0.0.1:9/","method":"POST","headers":null,"deadLetterQueueId":null,"maxRetries":5,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null}"#;
+    let least = r#"{"id":"1","name":"q","callbackUrl":"http://127.0.0.1:9/","method":"POST","headers":null,"deadLetterQueueId":null,"maxRetries":5,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null,"eventQueueId":null,"maxBacklog":null}"#;
     let created = api.post("/queues/", &queue()).await;
     assert_json(&created, least);
     assert_eq!(header(&created, "location"), "/queues/1");
@@ -18,7 +18,7 @@ async fn a_queue_is_answered_with_all_its_fields_in_order() {
         "id": null, "name": "Grün", "callbackUrl": "https://example.com/a?b=c", "method": "PUT", "headers": {"X-B": "1", "a": 2},
         "deadLetterQueueId": "1", "maxRetries": "7", "createdAt": "2001-01-01T00:00:00.000Z", "updatedAt": null
     });
-    let text = r#"{"id":"2","name":"Grün","callbackUrl":"https://example.com/a?b=c","method":"PUT","headers":{"X-B":"1","a":2},"deadLetterQueueId":"1","maxRetries":7,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null}"#;
+    let text = r#"{"id":"2","name":"Grün","callbackUrl":"https://example.com/a?b=c","method":"PUT","headers":{"X-B":"1","a":2},"deadLetterQueueId":"1","maxRetries":7,"createdAt":"TIME","updatedAt":"TIME","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null,"eventQueueId":null,"maxBacklog":null}"#;
     let created = api.post("/queues", &all).await;
     assert_json(&created, text);
     assert_eq!(header(&created, "location"), "/queues/2");
@@ -124,7 +124,7 @@ async fn what_no_deliverer_may_call_is_refused() {
 async fn a_message_is_answered_with_all_its_fields_in_order() {
     let Setup { api, .. } = &Setup::api().await;
     api.create_queue(&queue()).await;
-    let least = r#"{"id":"1","queueId":"1","when":"TIME","body":null,"failed":false,"headers":null,"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#;
+    let least = r#"{"id":"1","queueId":"1","when":"TIME","body":null,"failed":false,"headers":null,"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#;
     let created = api.post("/messages/", &json!({"queueId": 1})).await;
     assert_json(&created, least);
     assert_eq!(header(&created, "location"), "/messages/1");
@@ -134,7 +134,7 @@ async fn a_message_is_answered_with_all_its_fields_in_order() {
         "id": null, "queueId": "1", "when": "2199-01-01T00:00:00+02:00", "body": "hi", "headers": {"x": "y"}, "failed": false,
         "sentAt": null, "retries": 0, "cronId": null, "createdAt": "x", "updatedAt": "x"
     });
-    let text = r#"{"id":"2","queueId":"1","when":"TIME","body":"hi","failed":false,"headers":{"x":"y"},"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#;
+    let text = r#"{"id":"2","queueId":"1","when":"TIME","body":"hi","failed":false,"headers":{"x":"y"},"sentAt":null,"retries":0,"cronId":null,"createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#;
     let created = api.post("/messages", &all).await;
     assert_json(&created, text);
     assert_eq!(header(&created, "location"), "/messages/2");
@@ -185,7 +185,7 @@ async fn a_cron_is_answered_with_all_its_fields_in_order_and_has_a_message() {
     }
 
     let message = api.get("/messages/2").await;
-    let text = r#"{"id":"2","queueId":"1","when":"TIME","body":"{\"a\":1}","failed":false,"headers":{"x":"y"},"sentAt":null,"retries":0,"cronId":"2","createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#;
+    let text = r#"{"id":"2","queueId":"1","when":"TIME","body":"{\"a\":1}","failed":false,"headers":{"x":"y"},"sentAt":null,"retries":0,"cronId":"2","createdAt":"TIME","updatedAt":"TIME","status":"pending","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#;
     assert_json(&message, text);
     let when = message.json["when"].as_str().unwrap();
     assert!(when.ends_with("-01-01T00:00:00.000Z"), "{when}");

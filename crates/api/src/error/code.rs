@@ -70,6 +70,10 @@ codes! {
     FieldForbidden => "PLT_DB_AUTH_FIELD_UNAUTHORIZED",
     /// An API key was used more often than it may be.
     RateLimited => "PH_RATE_LIMITED",
+    /// As many messages are pending as may be (`maxBacklog` of the queue, `MAX_BACKLOG`). Nothing was stored.
+    BacklogFull => "PH_BACKLOG_FULL",
+    /// Only a message that has ended can be replayed.
+    StillPending => "PH_STILL_PENDING",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
     /// The idempotency key was used before, for another message.

@@ -34,6 +34,8 @@ fn every() -> Vec<ApiError> {
         ApiError::Forbidden,
         ApiError::FieldForbidden("callback_url"),
         ApiError::RateLimited { retry_after: 2 },
+        ApiError::BacklogFull { queue: Some(7) },
+        ApiError::StillPending,
         ApiError::UnknownQueue { field: "queueId", id: 7 },
         ApiError::IdempotencyConflict,
         ApiError::BatchTooLarge,
@@ -95,6 +97,8 @@ fn the_table_of_errors_is_stable() {
             (403, "PLT_DB_AUTH_UNAUTHORIZED"),
             (403, "PLT_DB_AUTH_FIELD_UNAUTHORIZED"),
             (429, "PH_RATE_LIMITED"),
+            (429, "PH_BACKLOG_FULL"),
+            (409, "PH_STILL_PENDING"),
             (404, "PH_UNKNOWN_QUEUE"),
             (409, "PH_IDEMPOTENCY_CONFLICT"),
             (413, "PH_BATCH_TOO_LARGE"),
@@ -139,9 +143,10 @@ fn only_what_may_be_tried_again_says_when() {
     for error in every() {
         let says = error.error_response().headers().get(RETRY_AFTER).cloned();
         let expected = match error {
-            ApiError::Unavailable | ApiError::Overloaded | ApiError::NoDeliverer { .. } => {
-                Some(HeaderValue::from_static("1"))
-            }
+            ApiError::Unavailable
+            | ApiError::Overloaded
+            | ApiError::NoDeliverer { .. }
+            | ApiError::BacklogFull { .. } => Some(HeaderValue::from_static("1")),
             ApiError::RateLimited { .. } => Some(HeaderValue::from_static("2")),
             _ => None,
         };

@@ -53,8 +53,14 @@ impl Shown for Queues {
 
 impl Shown for Messages {
     const REFERENCES: &'static [MessageField] = &[MessageField::QueueId, MessageField::CronId];
-    const NEVER_GIVEN: &'static [MessageField] =
-        &[MessageField::CreatedAt, MessageField::UpdatedAt, MessageField::Status];
+    const NEVER_GIVEN: &'static [MessageField] = &[
+        MessageField::CreatedAt,
+        MessageField::UpdatedAt,
+        MessageField::Status,
+        MessageField::Origin,
+        MessageField::ReplayOf,
+        MessageField::EventType,
+    ];
     const ALSO_GIVEN: &'static [(&'static str, &'static str)] =
         &[("delay", "Delay"), ("ttl", "Delay"), ("idempotencyKey", "String")];
 

@@ -68,6 +68,11 @@ pub fn objects() -> [Object; 3] {
     ]
 }
 
+/// What is answered as REST does.
+pub fn shown(view: &impl serde::Serialize) -> Result<FieldValue<'static>, async_graphql::Error> {
+    serde_json::to_value(view).map(FieldValue::owned_any).map_err(|_| refused(ApiError::Internal))
+}
+
 /// An object type whose objects are JSON objects, as REST answers them.
 pub fn json_object(name: &str, fields: &[(&'static str, &'static str)]) -> Object {
     fields.iter().fold(Object::new(name), |object, (name, ty)| {
@@ -187,7 +192,8 @@ fn test() -> Field {
     )
 }
 
-fn changed<R: Shown>(
+/// The answer of an action on a row.
+pub fn changed<R: Shown>(
     asking: &Asking,
     id: i64,
     row: Option<R::Row>,

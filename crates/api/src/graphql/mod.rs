@@ -15,6 +15,7 @@ mod execution;
 mod extras;
 mod http;
 mod input;
+mod jobs;
 mod limits;
 mod mutations;
 mod node;
@@ -23,6 +24,7 @@ mod scalars;
 mod secrets;
 mod socket;
 mod subscriptions;
+mod topics;
 
 use actix_web::guard;
 use actix_web::web::{self, ServiceConfig};
@@ -71,7 +73,9 @@ pub fn schema() -> Result<Schema, SchemaError> {
         )*};
     }
     add!(Queues, Messages, Crons);
-    for object in extras::objects().into_iter().chain(secrets::objects()) {
+    for object in
+        extras::objects().into_iter().chain(secrets::objects()).chain(jobs::objects()).chain([topics::object()])
+    {
         builder = builder.register(object);
     }
     for scalar in scalars::all() {
@@ -79,8 +83,8 @@ pub fn schema() -> Result<Schema, SchemaError> {
     }
     builder
         .register(arguments::direction())
-        .register(query)
-        .register(secrets::mutations(extras::mutations(mutation)))
+        .register(topics::queries(jobs::queries(query)))
+        .register(topics::mutations(jobs::mutations(secrets::mutations(extras::mutations(mutation)))))
         .register(subscription)
         .finish()
 }
@@ -114,6 +118,8 @@ mod tests {
             "deadLetterQueue: Queue",
             "createQueueSecret(id: ID!, type: String, gracePeriodSeconds: Int): QueueSecret",
             "setQueueCredentials(id: ID!, credentials: JSONObject!): QueueCredentials",
+            "purgeQueue(id: ID!, where: MessageWhereArguments, errorClass: String, ratePerSecond: Float): Job",
+            "publishToTopic(topic: String!, message: JSONObject!): [Message]",
             "or: [QueueWhereArgumentsOr]",
             "direction: OrderByDirection!",
             "cronSaved: Cron",
@@ -123,6 +129,6 @@ mod tests {
             assert!(sdl.contains(line), "{line}\n{sdl}");
         }
         // Of references only the rows that they name are shown; the others are of what has no rows of its own.
-        assert_eq!(sdl.matches("\tqueueId: ID\n").count(), 4, "{sdl}");
+        assert_eq!(sdl.matches("\tqueueId: ID\n").count(), 6, "{sdl}");
     }
 }

@@ -3,11 +3,10 @@
 use async_graphql::dynamic::{Field, FieldValue, InputValue, Object, TypeRef};
 
 use super::execution::{Asking, answer, refused};
-use super::extras::json_object;
+use super::extras::{json_object, shown};
 use super::node::Node;
 use super::queries::{id_argument, named_id};
 use super::scalars;
-use crate::error::ApiError;
 use crate::ops::{Queues, secrets};
 use crate::wire::secret::{CredentialsView, SecretInput, SecretView, credentials};
 
@@ -41,10 +40,6 @@ pub fn objects() -> [Object; 2] {
             ],
         ),
     ]
-}
-
-fn shown(view: &impl serde::Serialize) -> Result<FieldValue<'static>, async_graphql::Error> {
-    serde_json::to_value(view).map(FieldValue::owned_any).map_err(|_| refused(ApiError::Internal))
 }
 
 /// `Queue.secrets`

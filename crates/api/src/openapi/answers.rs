@@ -121,7 +121,10 @@ fn answer(errors: &[&ApiError]) -> Response {
     let content = ContentBuilder::new().schema(Some(schema)).example(example).build();
     let answer = ResponseBuilder::new().description(names.join(", ")).content(JSON, content);
     let waits = |error: &&ApiError| {
-        matches!(error, ApiError::Unavailable | ApiError::Overloaded | ApiError::RateLimited { .. })
+        matches!(
+            error,
+            ApiError::Unavailable | ApiError::Overloaded | ApiError::RateLimited { .. } | ApiError::BacklogFull { .. }
+        )
     };
     if errors.iter().any(waits) { answer.header("retry-after", header("retry-after")).build() } else { answer.build() }
 }

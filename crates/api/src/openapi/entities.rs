@@ -32,6 +32,7 @@ pub fn of<R: Resource>(path: &str) -> Vec<Described> {
             .parameter(parameters::idempotency_key())
             .error(ApiError::IdempotencyConflict)
             .error(ApiError::Overloaded)
+            .error(ApiError::BacklogFull { queue: Some(1) })
             .answer("What was stored.", row(), &["location", "idempotency-replayed"]),
         Entity::Queue | Entity::Cron => create.answer("What was stored.", row(), &["location"]),
     };
@@ -128,7 +129,7 @@ fn single<F: Field>(path: &str, tag: &str, summary: &str) -> Describing {
         .answer("It.", named(name_of(F::ENTITY)), &[])
 }
 
-fn of_conditions() -> Vec<ApiError> {
+pub fn of_conditions() -> Vec<ApiError> {
     vec![
         ApiError::UnknownFilterField("bodi".to_owned()),
         ApiError::TooExpensive,

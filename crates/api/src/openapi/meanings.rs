@@ -35,6 +35,17 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
         (_, "orderingKey") => {
             "Messages of the queue that have the same one are sent one at a time, in the order in which they were stored."
         }
+        (_, "eventQueueId") => {
+            "The queue in which events about it are stored: a failed message, a pause, an opened breaker."
+        }
+        (_, "maxBacklog") => {
+            "With so many messages pending the API takes no more for it (429); looked at about once a second."
+        }
+        (_, "origin") => {
+            "Of a dead letter: the message and queue that it comes from, its attempts, and the last error."
+        }
+        (_, "replayOf") => "Of a replay: the message that it repeats.",
+        (_, "eventType") => "Of an event: such as `message.failed`.",
         (_, "priority") => "Of what is due in its queue the highest goes first.",
         (_, "queueId") => "The queue that it belongs to.",
         (_, "when") => "The time of the next attempt while it is pending, else the time that was asked for.",

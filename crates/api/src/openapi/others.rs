@@ -7,16 +7,18 @@ use utoipa::openapi::schema::Type;
 
 use super::answers::{self, JSON};
 use super::operation::{Described, Describing, guarded, open};
-use super::schemas::{AnySchema, array, named, of, words};
+use super::schemas::{AnySchema, array, either, named, of, words};
 use super::{parameters, requests};
 use crate::error::ApiError;
-use posthaste_core::entity::Entity;
+use posthaste_core::entity::{Entity, MessageField};
 
 pub fn all() -> Vec<Described> {
     let all = queues()
         .into_iter()
         .chain(secrets())
         .chain(messages())
+        .chain(jobs())
+        .chain(topics())
         .chain(keys())
         .chain([audit_log()])
         .chain(graphql())
@@ -113,7 +115,7 @@ fn messages() -> Vec<Describing> {
         .parameter(parameters::query("onError", meaning, on_error))
         .body_of(&[JSON], named("Batch"), Some(json!([message])), Required::True)
         .errors(answers::of_bodies())
-        .errors([ApiError::BatchTooLarge, ApiError::Overloaded])
+        .errors([ApiError::BatchTooLarge, ApiError::Overloaded, ApiError::BacklogFull { queue: Some(1) }])
         .answer("What became of each.", named("BatchResult"), &[])
         .error(ApiError::BatchRefused { failed: 1, count: 3 });
     let cancel = guarded(Post, "/messages/{id}/cancel", "messages", "Stops the delivery of a message")
@@ -123,7 +125,93 @@ fn messages() -> Vec<Describing> {
     let attempts = guarded(Get, "/messages/{id}/attempts", "messages", "What was attempted for a message, in order")
         .error(ApiError::TooExpensive)
         .answer("The attempts that have ended.", list_of("Attempt"), &[]);
-    vec![batch, cancel, attempts]
+    let replay = guarded(Post, "/messages/{id}/replay", "messages", "Stores a message that has ended once more")
+        .description(
+            "As a message of its own, with `replayOf`. Its receiver is sent the `webhook-id` of what it repeats, and the header \
+             `posthaste-replay`.",
+        )
+        .errors([ApiError::StillPending, ApiError::BacklogFull { queue: Some(1) }, ApiError::OutcomeUnknown])
+        .error(ApiError::Refused)
+        .answer("The new message.", named("Message"), &["location"]);
+    vec![batch, cancel, attempts, replay]
+}
+
+fn jobs() -> Vec<Describing> {
+    let begin = |path: &str, summary: &str, description: &str, example: serde_json::Value| {
+        guarded(Post, path, "jobs", summary)
+            .description(&format!(
+                "{description} In steps, by the scheduler, beside everything else; the job tells how far it is. Only messages \
+                 that the conditions let through, and that were stored before. With `preview` nothing is begun."
+            ))
+            .parameters(parameters::conditions::<MessageField>())
+            .body_of(&[JSON], named("JobRequest"), Some(example), Required::False)
+            .errors(answers::of_bodies())
+            .errors(super::entities::of_conditions())
+            .answer("The job; with `preview` what it would do.", either(named("Job"), named("JobPreview")), &["location"])
+    };
+    let unknown = || [ApiError::OutcomeUnknown, ApiError::Refused];
+    let tell = |path: &str, summary: &str| {
+        guarded(Post, path, "jobs", summary).errors(unknown()).answer("How it stands now.", named("Job"), &[])
+    };
+    let queue = of(Type::Integer).minimum(Some(0));
+    vec![
+        begin("/queues/{id}/purge", "Cancels pending messages of a queue", "", json!({"preview": true})),
+        begin(
+            "/queues/{id}/replay",
+            "Stores messages of a queue that have ended once more",
+            "Those that failed or expired, unless the conditions name `status` or `failed`.",
+            json!({"errorClass": "total_timeout", "ratePerSecond": 50}),
+        ),
+        begin(
+            "/queues/{id}/redrive",
+            "Stores the dead letters of a queue once more, in the queues that they come from",
+            "Those that are still pending here are cancelled.",
+            json!({"ratePerSecond": 50}),
+        ),
+        guarded(Get, "/jobs", "jobs", "Lists the latest purges, replays and redrives")
+            .parameter(parameters::query("queueId", "Only those of this queue.", queue))
+            .answer("The jobs, at most 100.", list_of("Job"), &[]),
+        guarded(Get, "/jobs/{id}", "jobs", "Reads a job").answer("It.", named("Job"), &[]),
+        tell("/jobs/{id}/pause", "Pauses a job"),
+        tell("/jobs/{id}/resume", "Goes on with a job"),
+        tell("/jobs/{id}/cancel", "Cancels a job; what it has done stays done"),
+    ]
+}
+
+fn topics() -> Vec<Describing> {
+    let subscription = "/topics/{name}/subscriptions/{queueId}";
+    let about = |it: Describing| it.parameter(parameters::topic());
+    let one = |it: Describing| about(it).parameter(parameters::path("queueId")).error(answers::not_found(subscription));
+    let publish = guarded(
+        Post,
+        "/topics/{name}/messages",
+        "topics",
+        "Stores one message for each queue that subscribes to a topic",
+    )
+    .description("All by one commit. Where nobody subscribes, or takes it, nothing is stored.")
+    .parameter(parameters::idempotency_key())
+    .body("PublishedMessage", json!({"body": {"order": 42}, "headers": {"x-kind": "created"}}))
+    .errors([ApiError::IdempotencyConflict, ApiError::Overloaded, ApiError::BacklogFull { queue: Some(1) }])
+    .answer("The messages.", list_of("Message"), &[]);
+    let list = guarded(Get, "/topics/{name}/subscriptions", "topics", "Lists the subscriptions of a topic").answer(
+        "The subscriptions.",
+        list_of("Subscription"),
+        &[],
+    );
+    let subscribe =
+        guarded(Put, subscription, "topics", "Subscribes a queue to a topic, or changes what it takes of it")
+            .body_of(
+                &[JSON],
+                named("SubscriptionRequest"),
+                Some(json!({"filter": {"x-kind": ["created"]}})),
+                Required::False,
+            )
+            .errors(answers::of_bodies())
+            .answer("The subscription.", named("Subscription"), &[]);
+    let unsubscribe = guarded(Delete, subscription, "topics", "Ends a subscription")
+        .errors([ApiError::OutcomeUnknown, ApiError::Refused])
+        .answer("What it was.", named("Subscription"), &[]);
+    vec![about(publish), about(list), one(subscribe), one(unsubscribe)]
 }
 
 fn keys() -> Vec<Describing> {

@@ -21,6 +21,13 @@ pub fn path(name: &str) -> Parameter {
     parameter.schema(Some(integer().minimum(Some(0)))).example(Some(json!(1))).build()
 }
 
+/// The name of a topic.
+pub fn topic() -> Parameter {
+    let name = of(Type::String).pattern(Some("^[A-Za-z0-9._:-]{1,255}$"));
+    let parameter = ParameterBuilder::new().name("name").parameter_in(ParameterIn::Path).required(Required::True);
+    parameter.schema(Some(name)).example(Some(json!("orders"))).build()
+}
+
 /// One of the query string.
 pub fn query(name: &str, description: &str, schema: impl Into<RefOr<Schema>>) -> Parameter {
     let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query).required(Required::False);

@@ -4,7 +4,7 @@ use posthaste_core::backoff::Backoff;
 use posthaste_core::entity::{Field, MessageField, QueueField};
 use posthaste_core::gate::rate::{LEAST_PER_SECOND, MOST_BURST, MOST_PER_SECOND};
 use posthaste_core::queue::{
-    CONNECT_TIMEOUT_MS, LONGEST_ORDERING_KEY, MAX_AGE_SECONDS, MAX_CONCURRENCY, PRIORITY, TIMEOUT_MS,
+    CONNECT_TIMEOUT_MS, LONGEST_ORDERING_KEY, MAX_AGE_SECONDS, MAX_BACKLOG, MAX_CONCURRENCY, PRIORITY, TIMEOUT_MS,
 };
 use posthaste_core::trace;
 use serde_json::json;
@@ -68,6 +68,10 @@ pub fn of_queues() -> Vec<Property> {
         described(
             QueueField::MaxConcurrency,
             nullable(Type::Integer).minimum(Some(*MAX_CONCURRENCY.start())).maximum(Some(*MAX_CONCURRENCY.end())),
+        ),
+        described(
+            QueueField::MaxBacklog,
+            nullable(Type::Integer).minimum(Some(*MAX_BACKLOG.start())).maximum(Some(*MAX_BACKLOG.end())),
         ),
         ("rateLimit", either(rate_limit(&["perSecond"]), of(Type::Null).into())),
     ]

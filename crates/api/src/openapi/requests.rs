@@ -1,9 +1,12 @@
 //! What bodies of requests may be.
 
 use posthaste_core::entity::{CronField, Entity, Field, MessageField, QueueField};
+use posthaste_core::gate::rate::MOST_PER_SECOND;
 use posthaste_core::queue::{MAX_RETRIES, Method, QueueName};
 use posthaste_core::scope::Scope;
 use posthaste_core::signature::Scheme;
+use posthaste_core::topic::{MOST_HEADERS, MOST_VALUES};
+use posthaste_core::transition::ErrorClass;
 use serde_json::{Value, json};
 use utoipa::openapi::schema::{AdditionalProperties, AnyOfBuilder, OneOfBuilder, SchemaType, Type};
 
@@ -18,8 +21,11 @@ const ECHO: &str = "May be sent back as it was answered; it is not set by client
 pub fn all() -> Vec<(&'static str, AnySchema)> {
     vec![
         ("NewQueue", queue()),
-        ("NewMessage", message(true)),
-        ("MessageChange", message(false)),
+        ("NewMessage", message(Of::New)),
+        ("MessageChange", message(Of::Change)),
+        ("PublishedMessage", message(Of::Topic)),
+        ("JobRequest", job()),
+        ("SubscriptionRequest", subscription()),
         ("NewCron", cron()),
         ("Headers", headers()),
         ("PauseRequest", pause()),
@@ -92,13 +98,14 @@ fn queue() -> AnySchema {
         .description(Some("Where it is not given: as many as the schedule of `retryPolicy` has waits, else 5."));
     let numeric = of(Type::String).pattern(Some("^(1000|[0-9]{1,3})$"));
     let retries = AnyOfBuilder::new().item(retries).item(numeric);
-    let nullable_id = AnyOfBuilder::new().item(id()).item(of(Type::Null));
+    let nullable_id = || AnyOfBuilder::new().item(id()).item(of(Type::Null)).into();
     let mut properties = vec![
         described(QueueField::Name, name),
         described(QueueField::CallbackUrl, of(Type::String).examples([json!("https://example.com/hook")])),
         described(QueueField::Method, words(Method::ALL.map(Method::as_str))),
         ("headers", header_field()),
-        ("deadLetterQueueId", nullable_id.into()),
+        ("deadLetterQueueId", nullable_id()),
+        ("eventQueueId", nullable_id()),
         ("maxRetries", retries.into()),
     ];
     properties.extend(super::policies::of_queues());
@@ -121,19 +128,56 @@ fn body() -> AnySchema {
     anything().description(Some("Text as it is; any other JSON value as its JSON text; null for none.")).into()
 }
 
-fn message(is_new: bool) -> AnySchema {
+/// What a message in a request is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    New,
+    Change,
+    /// Whoever subscribes gives it a queue.
+    Topic,
+}
+
+fn job() -> AnySchema {
+    let classes = ErrorClass::ALL.iter().map(|class| Some(class.as_str())).chain([None]);
+    let class =
+        nullable(Type::String).enum_values(Some(classes)).description(Some("Only those whose last attempt ended so."));
+    let rate = nullable(Type::Number)
+        .minimum(Some(0.1))
+        .maximum(Some(MOST_PER_SECOND))
+        .description(Some("Messages a second, at most; null: as many as can be stored."));
+    let preview = nullable(Type::Boolean).default(Some(json!(false))).description(Some("Only tell what it would do."));
+    object(vec![("errorClass", class.into()), ("ratePerSecond", rate.into()), ("preview", preview.into())], &[]).into()
+}
+
+fn subscription() -> AnySchema {
+    let values = AnyOfBuilder::new()
+        .item(of(Type::String))
+        .item(of(Type::Number))
+        .item(of(Type::Boolean))
+        .item(array(of(Type::String)).min_items(Some(1)).max_items(Some(MOST_VALUES)));
+    let filter = nullable(Type::Object)
+        .additional_properties(Some(AdditionalProperties::from(AnySchema::from(values))))
+        .max_properties(Some(MOST_HEADERS))
+        .description(Some(
+            "The headers that a message must have, each with one of some values; null takes every message.",
+        ));
+    object(vec![("filter", filter.into())], &[]).into()
+}
+
+fn message(kind: Of) -> AnySchema {
     let binary = nullable(Type::String).content_encoding("base64");
-    let mut properties = vec![
-        ("queueId", id()),
+    let queue = (kind != Of::Topic).then(|| ("queueId", id()));
+    let mut properties: Vec<_> = queue.into_iter().collect();
+    properties.extend([
         ("when", time("When to deliver it; now if it is not given.")),
         ("body", body()),
         ("bodyBase64", binary.description(Some("The body as bytes, instead of `body`.")).into()),
         ("headers", header_field()),
         ("expiresAt", time("From then on it is not sent any more.")),
-    ];
+    ]);
     properties.extend(super::policies::of_messages());
     properties.extend(super::policies::of_order());
-    if is_new {
+    if kind != Of::Change {
         let duration = |meaning: &str| {
             of(Type::Object)
                 .schema_type(SchemaType::from_iter([Type::Number, Type::String, Type::Null]))
@@ -158,8 +202,11 @@ fn message(is_new: bool) -> AnySchema {
         MessageField::CreatedAt,
         MessageField::UpdatedAt,
         MessageField::Status,
+        MessageField::Origin,
+        MessageField::ReplayOf,
+        MessageField::EventType,
     ]));
-    object(properties, &["queueId"]).into()
+    object(properties, if kind == Of::Topic { &[] } else { &["queueId"] }).into()
 }
 
 fn cron() -> AnySchema {

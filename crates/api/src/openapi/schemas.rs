@@ -97,6 +97,9 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("RetryPolicy", super::policies::written()),
         ("Attempt", attempt()),
         ("Stats", stats()),
+        ("Job", job()),
+        ("JobPreview", job_preview()),
+        ("Subscription", subscription()),
         ("BatchItem", batch_item(ids)),
         ("BatchResult", whole(batch(array(named("BatchItem")))).into()),
         ("BatchRefusal", batch_refusal()),
@@ -239,6 +242,49 @@ fn stats() -> AnySchema {
                     .into(),
             ),
         ),
+    ])
+    .into()
+}
+
+fn job() -> AnySchema {
+    let text = |values: &[&'static str]| -> AnySchema { words(values.iter().copied()).into() };
+    whole(vec![
+        ("id", id(IdStyle::Text).into()),
+        ("kind", text(&["purge", "replay", "redrive"])),
+        ("state", text(&["running", "paused", "cancelled", "finished"])),
+        ("queueId", id(IdStyle::Text).into()),
+        ("errorClass", nullable(Type::String).into()),
+        ("ratePerSecond", nullable(Type::Number).into()),
+        (
+            "total",
+            some_count("How many messages its conditions let through when it was begun; null: too many to be counted."),
+        ),
+        ("done", integer().minimum(Some(0)).description(Some("How many it has cancelled or stored.")).into()),
+        ("createdAt", time().into()),
+        ("finishedAt", nullable_time().into()),
+    ])
+    .into()
+}
+
+fn job_preview() -> AnySchema {
+    let target = whole(vec![
+        ("queueId", id(IdStyle::Text).into()),
+        ("name", of(Type::String).into()),
+        ("callbackUrl", of(Type::String).into()),
+        ("messages", integer().minimum(Some(0)).into()),
+    ]);
+    let targets =
+        array(target).description(Some("Where messages would be stored. Of a redrive, by its first 10,000 messages."));
+    whole(vec![("total", some_count("How many messages; null: too many to be counted.")), ("targets", targets.into())])
+        .into()
+}
+
+fn subscription() -> AnySchema {
+    whole(vec![
+        ("topic", of(Type::String).into()),
+        ("queueId", id(IdStyle::Text).into()),
+        ("filter", nullable(Type::Object).additional_properties(Some(AdditionalProperties::FreeForm(true))).into()),
+        ("createdAt", time().into()),
     ])
     .into()
 }

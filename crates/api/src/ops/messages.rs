@@ -11,7 +11,9 @@ use posthaste_store::attempt::{self, Attempt};
 use posthaste_store::cancel::{self, CancelRequest, MessageState};
 use posthaste_store::changing::Changed;
 use posthaste_store::error::StoreError;
-use posthaste_store::message::{self, Body, Ending, Message, NewMessage, OnError};
+use posthaste_store::job;
+use posthaste_store::message::{self, Body, Ending, Message, NewMessage, OnError, Progress};
+use posthaste_store::partition::ensure_partitions;
 use tokio::time::{Instant, sleep};
 
 use super::{Beside, Deletion, Resource, Stored};
@@ -113,6 +115,7 @@ impl Resource for Messages {
     }
 
     async fn create(app: &App, new: NewMessage) -> Result<Stored<Message>, ApiError> {
+        app.backlogs.check([new.queue_id])?;
         let stored = app.batcher.store(new).await?;
         Ok(Stored { row: accepted(stored.message, &stored.accepted), replayed: stored.replayed })
     }
@@ -121,6 +124,7 @@ impl Resource for Messages {
         if new.is_empty() {
             return Ok(Vec::new());
         }
+        app.backlogs.check(new.iter().map(|message| message.queue_id))?;
         let mut reserved = app.batcher.reservation();
         reserved.grow(new.iter().filter_map(|message| message.body.as_ref()).map(Body::len).sum())?;
         let stored = app.batcher.store_many(new, OnError::FailAll, reserved).await.map_err(|error| match error {
@@ -193,6 +197,38 @@ pub async fn cancel(app: &App, caller: &Caller, id: i64) -> Result<Option<Messag
         }
     }
     Ok(Messages::find(app, theirs()).await?.pop())
+}
+
+/// Stores a message that has ended once more, and answers the new one; `None` where there is none that the caller may change, or
+/// its queue is gone.
+///
+/// # Errors
+/// [`ApiError::StillPending`]; what the caller may not do; as any statement.
+pub async fn replay(app: &App, caller: &Caller, id: i64) -> Result<Option<Message>, ApiError> {
+    let grant = caller.grant::<MessageField>(Operation::Save)?;
+    let one =
+        |id| Listing::first(1, Filter::equal(MessageField::Id, Value::Number(id)).intersect(grant.filter.clone()));
+    let Some(message) = Messages::find(app, one(id)).await?.pop() else { return Ok(None) };
+    if matches!(message.progress, Progress::Pending { .. }) {
+        return Err(ApiError::StillPending);
+    }
+    app.backlogs.check([message.queue_id])?;
+    let write = app.database.write(move |conn| {
+        async move {
+            match job::replay(conn, MessageId(id)).await {
+                Err(StoreError::MissingPartition) => {
+                    ensure_partitions(conn).await?;
+                    job::replay(conn, MessageId(id)).await
+                }
+                replayed => replayed,
+            }
+        }
+        .boxed()
+    });
+    let Some((new, shard)) = write.await? else { return Ok(None) };
+    app.waker.pending([shard]);
+    app.waker.changes([new]);
+    Ok(Messages::find(app, one(new.0)).await?.pop())
 }
 
 /// What was attempted for a message, in order; `None` where there is none that the caller may see. An attempt shows what the

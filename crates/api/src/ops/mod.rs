@@ -6,11 +6,13 @@
 //! found, and no filter or order by a field that the caller cannot read tells anything about it.
 
 mod crons;
+pub mod jobs;
 pub mod messages;
 pub mod queues;
 mod resource;
 pub mod secrets;
 pub mod testing;
+pub mod topics;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -7,10 +7,11 @@ use posthaste_core::filter::{Filter, Value};
 use posthaste_core::ids::QueueId;
 use posthaste_core::listing::Listing;
 use posthaste_core::queue::CallbackUrl;
+use posthaste_core::transition::MAX_DEAD_LETTER_HOPS;
 use posthaste_store::changing::Changed;
 use posthaste_store::count::{self, Backlog, Totals};
 use posthaste_store::flow::{self, Standing};
-use posthaste_store::queue::{self, Deleted, NewQueue, Queue};
+use posthaste_store::queue::{self, Deleted, Link, NewQueue, Queue};
 use posthaste_store::queue_state;
 
 use super::{Deletion, Resource, Stored};
@@ -56,11 +57,17 @@ impl Resource for Queues {
 
     async fn check_new(app: &App, grant: &Grant<QueueField>, new: &NewQueue) -> Result<(), ApiError> {
         check_callback_url(&app.egress, &new.callback_url)?;
-        check_dead_letter_queue(app, grant, new.dead_letter_queue_id).await
+        for (name, other) in [(DEAD_LETTERS, new.dead_letter_queue_id), (EVENTS, new.event_queue_id)] {
+            check_named(app, grant, name, other).await?;
+        }
+        Ok(())
     }
 
     async fn check_patch(app: &App, grant: &Grant<QueueField>, patch: &QueuePatch) -> Result<(), ApiError> {
-        check_dead_letter_queue(app, grant, patch.dead_letter_queue()).await
+        for (name, other) in [(DEAD_LETTERS, patch.dead_letter_queue()), (EVENTS, patch.event_queue())] {
+            check_named(app, grant, name, other).await?;
+        }
+        Ok(())
     }
 
     async fn find(app: &App, listing: Listing<QueueField>) -> Result<Vec<Queue>, ApiError> {
@@ -92,14 +99,18 @@ impl Resource for Queues {
     }
 
     async fn create_all(app: &App, new: Vec<NewQueue>) -> Result<Vec<Queue>, ApiError> {
-        let named = new.iter().filter_map(|queue| queue.dead_letter_queue_id).next();
+        let named = new.iter().filter_map(|queue| queue.dead_letter_queue_id.or(queue.event_queue_id)).next();
+        for queue in &new {
+            chain(app, DEAD_LETTERS, queue.dead_letter_queue_id).await?;
+            chain(app, EVENTS, queue.event_queue_id).await?;
+        }
         match app.database.write(move |conn| async move { queue::insert_all(conn, &new).await }.boxed()).await? {
             Changed::Done(rows) => {
                 app.waker.changes([]);
                 Ok(rows)
             }
             Changed::Refused(never) => match never {},
-            Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
+            Changed::UnknownQueue => Err(unknown_queue(DEAD_LETTERS, named)),
         }
     }
 
@@ -109,27 +120,30 @@ impl Resource for Queues {
         patch: QueuePatch,
         bounds: Filter<QueueField>,
     ) -> Result<Vec<Queue>, ApiError> {
-        let named = patch.dead_letter_queue();
+        let named = patch.dead_letter_queue().or(patch.event_queue());
         let egress = app.egress.clone();
+        let dead_letters = chain(app, DEAD_LETTERS, patch.dead_letter_queue()).await?;
+        let events = chain(app, EVENTS, patch.event_queue()).await?;
         let plan = move |queue: &Queue| {
             let planned = Self::within(&bounds, queue, || patch.apply(queue))?;
             // One that was stored before can still be changed otherwise.
             if planned.callback_url != queue.callback_url {
                 check_callback_url(&egress, &planned.callback_url)?;
             }
-            if planned.dead_letter_queue_id == Some(planned.id) {
-                return Err(invalid("deadLetterQueueId", "a queue cannot be its own dead letter queue"));
-            }
+            check_loop(DEAD_LETTERS, planned.id, &dead_letters)?;
+            check_loop(EVENTS, planned.id, &events)?;
             Ok(planned)
         };
+        let changed = ids.clone();
         let ids: Vec<QueueId> = ids.into_iter().map(QueueId).collect();
         match app.database.write(move |conn| async move { queue::change(conn, &ids, &plan).await }.boxed()).await? {
             Changed::Done(rows) => {
+                app.backlogs.forget(&changed);
                 app.waker.changes([]);
                 Ok(rows)
             }
             Changed::Refused(error) => Err(error),
-            Changed::UnknownQueue => Err(unknown_dead_letter_queue(named)),
+            Changed::UnknownQueue => Err(unknown_queue(DEAD_LETTERS, named)),
         }
     }
 
@@ -163,8 +177,39 @@ async fn cancel(app: &App, id: QueueId) {
     app.waker.crons();
 }
 
-fn unknown_dead_letter_queue(id: Option<QueueId>) -> ApiError {
-    ApiError::UnknownQueue { field: "deadLetterQueueId", id: id.map_or(0, |id| id.0) }
+/// The field by which a queue names another, and what it names it for.
+type Name = (&'static str, Link);
+
+const DEAD_LETTERS: Name = ("deadLetterQueueId", Link::DeadLetters);
+const EVENTS: Name = ("eventQueueId", Link::Events);
+
+fn unknown_queue((field, _): Name, id: Option<QueueId>) -> ApiError {
+    ApiError::UnknownQueue { field, id: id.map_or(0, |id| id.0) }
+}
+
+/// The queue that is named, the one that that one names, and so on.
+///
+/// # Errors
+/// There is no such queue; there are more than a message may go through.
+async fn chain(app: &App, name: Name, start: Option<QueueId>) -> Result<Vec<QueueId>, ApiError> {
+    let Some(start) = start else { return Ok(Vec::new()) };
+    let link = name.1;
+    let chain = app.database.read(move |conn| queue::follow(conn, link, start).boxed()).await?;
+    let most = usize::try_from(MAX_DEAD_LETTER_HOPS).unwrap_or(0);
+    match chain.len() {
+        0 => Err(unknown_queue(name, Some(start))),
+        length if length > most => {
+            Err(invalid(name.0, format!("is the first of more than {most} queues of which each names the next")))
+        }
+        _ => Ok(chain),
+    }
+}
+
+/// A queue must not come back to itself by the queues that it names.
+fn check_loop((field, _): Name, id: QueueId, chain: &[QueueId]) -> Result<(), ApiError> {
+    let Some(end) = chain.iter().position(|other| *other == id) else { return Ok(()) };
+    let way: Vec<String> = std::iter::once(&id).chain(&chain[..=end]).map(ToString::to_string).collect();
+    Err(invalid(field, format!("would lead the queue back to itself: {}", way.join(" → "))))
 }
 
 /// What no deliverer would call is refused while somebody is there to be told.
@@ -176,12 +221,12 @@ fn check_callback_url(egress: &Egress, url: &str) -> Result<(), ApiError> {
     }
 }
 
-/// Who may only touch some queues must not send what fails to one of the others.
-async fn check_dead_letter_queue(app: &App, grant: &Grant<QueueField>, id: Option<QueueId>) -> Result<(), ApiError> {
+/// Who may only touch some queues must not send what fails, or events, to one of the others.
+async fn check_named(app: &App, grant: &Grant<QueueField>, name: Name, id: Option<QueueId>) -> Result<(), ApiError> {
     let Some(id) = id.filter(|_| !grant.filter.is_empty()) else { return Ok(()) };
     let theirs = Filter::equal(QueueField::Id, Value::Number(id.0)).intersect(grant.filter.clone());
     match Queues::find(app, Listing::first(1, theirs)).await?.is_empty() {
-        true => Err(unknown_dead_letter_queue(Some(id))),
+        true => Err(unknown_queue(name, Some(id))),
         false => Ok(()),
     }
 }

@@ -74,6 +74,7 @@ pub async fn create(
         return refused(results, count);
     }
     if !good.is_empty() {
+        app.backlogs.check(good.iter().map(|message| message.queue_id))?;
         match app.batcher.store_many(good, on_error, reserved).await {
             Ok(stored) => {
                 results.extend(places.into_iter().zip(&stored).map(|(index, it)| Outcome::of(index, it, app.ids)))

@@ -10,11 +10,13 @@ pub mod conditions;
 mod cursor;
 mod entities;
 mod health;
+mod jobs;
 mod keys;
 mod nested;
 pub mod parameters;
 mod routes;
 mod secrets;
+mod topics;
 
 use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
@@ -43,6 +45,8 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     routes.add(Place::at("/messages/{id}/cancel").post(actions::cancel));
     routes.add(Place::at("/messages/{id}/attempts").get(actions::attempts));
     secrets::register(&mut routes);
+    jobs::register(&mut routes);
+    topics::register(&mut routes);
     keys::register(&mut routes);
     audit::register(&mut routes);
     nested::register(&mut routes);

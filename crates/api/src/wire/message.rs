@@ -2,6 +2,7 @@
 
 mod output;
 
+use posthaste_core::ids::QueueId;
 use posthaste_core::time::Timestamp;
 use posthaste_store::message::{Body, IdempotencyKey, NewMessage, Sending};
 use serde_json::value::RawValue;
@@ -23,7 +24,19 @@ pub use output::{accepted, new_output, output};
 /// The first fault.
 pub fn read_new(mut fields: Fields<'_>, largest: usize) -> Result<NewMessage, ApiError> {
     let [queue] = fields.require(["queueId"])?;
-    let queue_id = queue_id("queueId", queue)?;
+    let queue = queue_id("queueId", queue)?;
+    read_for(queue, fields, largest)
+}
+
+/// The same of a message that is published: whoever subscribes gives it a queue.
+///
+/// # Errors
+/// The first fault.
+pub fn read_published(fields: Fields<'_>, largest: usize) -> Result<NewMessage, ApiError> {
+    read_for(QueueId(0), fields, largest)
+}
+
+fn read_for(queue_id: QueueId, mut fields: Fields<'_>, largest: usize) -> Result<NewMessage, ApiError> {
     let at = time_of("when", fields.take("when"))?;
     let wait = delay("delay", fields.take("delay"))?;
     let expires_at = time_of("expiresAt", fields.take("expiresAt"))?;

@@ -8,6 +8,7 @@ pub mod delay;
 pub mod echo;
 pub mod fields;
 pub mod idempotency;
+pub mod job;
 pub mod message;
 pub mod output;
 pub mod patch;
@@ -17,6 +18,7 @@ pub mod retry_policy;
 pub mod secret;
 pub mod testing;
 pub mod time;
+pub mod topic;
 pub mod trace;
 pub mod value;
 

@@ -16,13 +16,16 @@ use crate::error::ApiError;
 const REQUIRED: [&str; 1] = ["queueId"];
 
 /// What clients cannot set, and what to call instead.
-pub const READ_ONLY: [ReadOnly<MessageField>; 6] = [
+pub const READ_ONLY: [ReadOnly<MessageField>; 9] = [
     (MessageField::Id, "leave it out; PUT /messages/{id} changes a message"),
     (MessageField::SentAt, "deliveries set it; POST /messages/{id}/cancel stops one"),
     (MessageField::Failed, "deliveries set it; POST /messages/{id}/cancel stops one"),
     (MessageField::Retries, "deliveries count it; PUT /queues/{id} sets maxRetries"),
     (MessageField::CronId, "crons set it; POST /crons creates one"),
     (MessageField::Status, "deliveries set it; POST /messages/{id}/cancel stops one"),
+    (MessageField::Origin, "dead letters have it; PUT /queues/{id} sets deadLetterQueueId"),
+    (MessageField::ReplayOf, "replays have it; POST /messages/{id}/replay makes one"),
+    (MessageField::EventType, "events have it; PUT /queues/{id} sets eventQueueId"),
 ];
 
 /// What a request says about a message; what it does not mention is `None`.

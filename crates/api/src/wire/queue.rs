@@ -3,7 +3,9 @@
 use posthaste_core::backoff::Backoff;
 use posthaste_core::entity::QueueField;
 use posthaste_core::ids::QueueId;
-use posthaste_core::queue::{CallbackUrl, MAX_AGE_SECONDS, MAX_CONCURRENCY, Method, QueueName, check_max_retries};
+use posthaste_core::queue::{
+    CallbackUrl, MAX_AGE_SECONDS, MAX_BACKLOG, MAX_CONCURRENCY, Method, QueueName, check_max_retries,
+};
 use posthaste_store::queue::{NewQueue, Policy, Queue, RateLimit};
 use serde_json::Value;
 
@@ -38,6 +40,7 @@ pub fn output(queue: &Queue, field: QueueField) -> Output<'_> {
         QueueField::Method => Output::text(Some(&queue.method)),
         QueueField::Headers => Output::json(queue.headers.as_ref()),
         QueueField::DeadLetterQueueId => Output::id(queue.dead_letter_queue_id.map(|id| id.0)),
+        QueueField::EventQueueId => Output::id(queue.event_queue_id.map(|id| id.0)),
         QueueField::MaxRetries => queue.max_retries.map_or(Output::Null, |max| Output::Number(max.into())),
         QueueField::CreatedAt => Output::Time(queue.created_at),
         QueueField::UpdatedAt => Output::Time(queue.updated_at),
@@ -50,7 +53,8 @@ pub fn output(queue: &Queue, field: QueueField) -> Output<'_> {
         | QueueField::TimeoutMs
         | QueueField::DeadLetterExpired
         | QueueField::MaxConcurrency
-        | QueueField::RateLimit => of_policy(&queue.policy, field),
+        | QueueField::RateLimit
+        | QueueField::MaxBacklog => of_policy(&queue.policy, field),
     }
 }
 
@@ -63,6 +67,7 @@ pub fn new_output(queue: &NewQueue, field: QueueField) -> Output<'_> {
         QueueField::Method => Output::text(Some(&queue.method)),
         QueueField::Headers => Output::json(queue.headers.as_ref()),
         QueueField::DeadLetterQueueId => Output::id(queue.dead_letter_queue_id.map(|id| id.0)),
+        QueueField::EventQueueId => Output::id(queue.event_queue_id.map(|id| id.0)),
         QueueField::MaxRetries => queue.max_retries.map_or(Output::Null, |max| Output::Number(max.into())),
         QueueField::RetryPolicy
         | QueueField::MaxAgeSeconds
@@ -71,7 +76,8 @@ pub fn new_output(queue: &NewQueue, field: QueueField) -> Output<'_> {
         | QueueField::TimeoutMs
         | QueueField::DeadLetterExpired
         | QueueField::MaxConcurrency
-        | QueueField::RateLimit => of_policy(&queue.policy, field),
+        | QueueField::RateLimit
+        | QueueField::MaxBacklog => of_policy(&queue.policy, field),
         QueueField::Id
         | QueueField::CreatedAt
         | QueueField::UpdatedAt
@@ -92,12 +98,14 @@ fn of_policy(policy: &Policy, field: QueueField) -> Output<'static> {
         QueueField::DeadLetterExpired => Output::Boolean(policy.dead_letter_expired),
         QueueField::MaxConcurrency => Output::number(policy.max_concurrency),
         QueueField::RateLimit => Output::made(policy.rate_limit.map(rate_limit::write)),
+        QueueField::MaxBacklog => Output::number(policy.max_backlog),
         QueueField::Id
         | QueueField::Name
         | QueueField::CallbackUrl
         | QueueField::Method
         | QueueField::Headers
         | QueueField::DeadLetterQueueId
+        | QueueField::EventQueueId
         | QueueField::MaxRetries
         | QueueField::CreatedAt
         | QueueField::UpdatedAt
@@ -114,6 +122,7 @@ pub struct QueuePatch {
     method: Option<String>,
     headers: Option<Option<Value>>,
     dead_letter_queue_id: Option<Option<QueueId>>,
+    event_queue_id: Option<Option<QueueId>>,
     max_retries: Option<Option<i32>>,
     policy: PolicyPatch,
     echo: Echo<QueueField>,
@@ -130,6 +139,7 @@ struct PolicyPatch {
     dead_letter_expired: Option<bool>,
     max_concurrency: Option<Option<i32>>,
     rate_limit: Option<Option<RateLimit>>,
+    max_backlog: Option<Option<i32>>,
 }
 
 impl PolicyPatch {
@@ -156,6 +166,10 @@ impl PolicyPatch {
                 .map(|value| most("maxConcurrency", MAX_CONCURRENCY, Some(value)))
                 .transpose()?,
             rate_limit: fields.take("rateLimit").map(|value| rate_limit::read(Some(value))).transpose()?,
+            max_backlog: fields
+                .take("maxBacklog")
+                .map(|value| most("maxBacklog", MAX_BACKLOG, Some(value)))
+                .transpose()?,
         })
     }
 
@@ -169,6 +183,7 @@ impl PolicyPatch {
             dead_letter_expired: self.dead_letter_expired.unwrap_or(policy.dead_letter_expired),
             max_concurrency: self.max_concurrency.unwrap_or(policy.max_concurrency),
             rate_limit: self.rate_limit.unwrap_or(policy.rate_limit),
+            max_backlog: self.max_backlog.unwrap_or(policy.max_backlog),
         }
     }
 }
@@ -199,10 +214,11 @@ impl QueuePatch {
             .map(|value| QueueName::parse(&string("name", value)?).map_err(|problem| refused("name", &problem)))
             .transpose()?;
         let headers = fields.take("headers").map(|value| headers(Some(value))).transpose()?;
-        let dead_letter_queue_id = fields
-            .take("deadLetterQueueId")
-            .map(|value| given(Some(value)).map(|value| queue_id("deadLetterQueueId", value)).transpose())
-            .transpose()?;
+        let mut other = |field: &'static str| {
+            let id = |value| given(Some(value)).map(|value| queue_id(field, value)).transpose();
+            fields.take(field).map(id).transpose()
+        };
+        let (dead_letter_queue_id, event_queue_id) = (other("deadLetterQueueId")?, other("eventQueueId")?);
         let max_retries = fields
             .take("maxRetries")
             .map(|value| {
@@ -219,6 +235,7 @@ impl QueuePatch {
             method: method.map(|method| method.as_str().to_owned()),
             headers,
             dead_letter_queue_id,
+            event_queue_id,
             max_retries: max_retries.map(|max| max.map(i32::from)),
             policy,
             echo,
@@ -248,6 +265,7 @@ impl QueuePatch {
             name: self.name.ok_or_else(|| missing("name"))?,
             headers: self.headers.flatten(),
             dead_letter_queue_id: self.dead_letter_queue_id.flatten(),
+            event_queue_id: self.event_queue_id.flatten(),
             max_retries: self.max_retries.unwrap_or_else(|| Some(default_retries(policy.backoff.as_ref()))),
             policy,
         })
@@ -266,6 +284,7 @@ impl QueuePatch {
             method: or(&self.method, &queue.method),
             headers: self.headers.as_ref().unwrap_or(&queue.headers).clone(),
             dead_letter_queue_id: self.dead_letter_queue_id.unwrap_or(queue.dead_letter_queue_id),
+            event_queue_id: self.event_queue_id.unwrap_or(queue.event_queue_id),
             max_retries: self.max_retries.unwrap_or(queue.max_retries),
             policy: self.policy.apply(&queue.policy),
             ..queue.clone()
@@ -276,6 +295,12 @@ impl QueuePatch {
     #[must_use]
     pub fn dead_letter_queue(&self) -> Option<QueueId> {
         self.dead_letter_queue_id.flatten()
+    }
+
+    /// The event queue that it names.
+    #[must_use]
+    pub fn event_queue(&self) -> Option<QueueId> {
+        self.event_queue_id.flatten()
     }
 }
 

@@ -58,14 +58,14 @@ impl Windows {
         most.is_some_and(|most| self.queues.in_flight_anywhere(queue) > most)
     }
 
-    /// How the receiver did with an attempt that is in flight and has just ended. To be called before `finished`. True: nothing
-    /// more is sent to it for a while.
-    pub fn heard(&mut self, id: MessageId, attempt: i32, health: Health, now: Timestamp) -> bool {
+    /// How the receiver did with an attempt that is in flight and has just ended. To be called before `finished`. Answers the queue if
+    /// its breaker has opened by it: it had been closed before.
+    pub fn heard(&mut self, id: MessageId, attempt: i32, health: Health, now: Timestamp) -> Option<QueueId> {
         self.now = self.now.max(now);
-        let Some(flight) = self.flights.get(&id).filter(|flight| flight.attempt == attempt) else { return false };
-        let (Some(lane), started, queue) = (flight.lane, flight.started, flight.queue) else { return false };
+        let flight = self.flights.get(&id).filter(|flight| flight.attempt == attempt)?;
+        let (lane, started, queue) = (flight.lane?, flight.started, flight.queue);
         let in_flight = self.queues.in_flight_of(queue);
-        self.queues.lane(lane).flow.ended(health, started, in_flight, self.now)
+        self.queues.lane(lane).flow.ended(health, started, in_flight, self.now).then_some(queue)
     }
 
     /// What was started carries a body of this size.

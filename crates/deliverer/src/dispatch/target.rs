@@ -32,7 +32,7 @@ const PRODUCT: &str = concat!("Posthaste/", env!("CARGO_PKG_VERSION"));
 pub(super) const QUEUE: HeaderName = HeaderName::from_static("posthaste-queue");
 
 /// What a header's value cannot have, and what would make it ambiguous.
-const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
+pub(super) const NOT_IN_HEADERS: &AsciiSet = &CONTROLS.add(b'%');
 
 /// Queues remembered, at most: those of many tenants, not of all that there ever were.
 const MOST: usize = 10_000;

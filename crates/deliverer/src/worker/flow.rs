@@ -31,6 +31,8 @@ pub(super) struct Chores {
     report_at: Instant,
     /// The queues whose messages are being gathered, as far as this worker has done its part.
     gathered: HashMap<QueueId, Timestamp>,
+    /// Whose breakers have opened, and nobody has been told.
+    pub(super) opened: BTreeSet<QueueId>,
     /// The rows of a queue in a shard that are looked through, and how far.
     moving: Vec<(QueueId, Shard, Place)>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Chores {
 impl Chores {
     pub(super) fn new() -> Chores {
         let now = Instant::now();
-        Chores { held_at: now, report_at: now, gathered: HashMap::new(), moving: Vec::new() }
+        Chores { held_at: now, report_at: now, gathered: HashMap::new(), opened: BTreeSet::new(), moving: Vec::new() }
     }
 
     /// When the next of them is due.
@@ -59,6 +61,10 @@ impl Worker {
             self.chores.report_at = now + REPORT;
             let states: Vec<State> = self.windows.states().take(REPORTED).collect();
             flow::report(reader, self.instance, &self.config.name, &states).await?;
+        }
+        if !self.chores.opened.is_empty() {
+            let opened: Vec<QueueId> = std::mem::take(&mut self.chores.opened).into_iter().collect();
+            flow::breakers_opened(reader, &opened).await?;
         }
         self.move_on(reader).await
     }

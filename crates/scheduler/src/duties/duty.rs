@@ -9,7 +9,8 @@ use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::partition::retiring::{self, Retired};
 use posthaste_store::retention::{self, Kept};
-use posthaste_store::{count, partition};
+use posthaste_store::wakeup::notify_pending;
+use posthaste_store::{count, job, partition};
 
 use super::resealing;
 
@@ -38,6 +39,7 @@ pub(super) enum Duty {
     Secrets,
     TestDeliveries,
     Retention,
+    Jobs,
 }
 
 /// What duties need beyond the database.
@@ -56,7 +58,7 @@ pub(super) struct Step {
 }
 
 impl Duty {
-    pub const ALL: [Duty; 9] = [
+    pub const ALL: [Duty; 10] = [
         Duty::Partitions,
         Duty::Counts,
         Duty::Ticks,
@@ -66,6 +68,7 @@ impl Duty {
         Duty::Secrets,
         Duty::TestDeliveries,
         Duty::Retention,
+        Duty::Jobs,
     ];
 
     /// As a cron with seconds.
@@ -81,6 +84,7 @@ impl Duty {
             Duty::Secrets => "53 * * * * *",
             Duty::TestDeliveries => "0 7 * * * *",
             Duty::Retention => "30 */10 * * * *",
+            Duty::Jobs => "* * * * * *",
         }
     }
 
@@ -95,7 +99,8 @@ impl Duty {
             | Duty::AuditLog
             | Duty::Secrets
             | Duty::TestDeliveries
-            | Duty::Retention => true,
+            | Duty::Retention
+            | Duty::Jobs => true,
         }
     }
 
@@ -111,6 +116,7 @@ impl Duty {
             Duty::Secrets => "encrypted secrets with the new key",
             Duty::TestDeliveries => "deleted old test deliveries",
             Duty::Retention => "dropped partitions of old messages",
+            Duty::Jobs => "met messages of purges, replays and redrives",
         }
     }
 
@@ -129,6 +135,7 @@ impl Duty {
             Duty::IdempotencyKeys => retention::delete_expired_keys(conn, STEP).await.map(bounded),
             Duty::Deletions => retention::delete_old(conn, Kept::Deletions, DELETIONS_KEPT, STEP).await.map(bounded),
             Duty::AuditLog => retention::delete_old(conn, Kept::AuditLog, AUDIT_KEPT, STEP).await.map(bounded),
+            Duty::Jobs => work(conn, bookmark).await,
             Duty::Retention => match means.retention {
                 Some(age) => retire(conn, age).await,
                 None => Ok(Step { count: 0, more: false }),
@@ -164,20 +171,48 @@ async fn retire(conn: &mut Connection, age: Duration) -> Result<Step, StoreError
     })
 }
 
+/// A step of the next running job, in turn. When the last has had its turn, it is the first one's again, as long as one of them has
+/// more to do at once.
+async fn work(conn: &mut Connection, bookmark: &mut Bookmark) -> Result<Step, StoreError> {
+    let Some(id) = job::next(conn, bookmark.job).await? else {
+        bookmark.job = 0;
+        return Ok(Step { count: 0, more: std::mem::take(&mut bookmark.more) });
+    };
+    // Also if it fails: the others have their turn when the duty is due again.
+    bookmark.job = id;
+    let stepped = match job::step(conn, id).await {
+        Err(StoreError::MissingPartition) => {
+            partition::ensure_partitions(conn).await?;
+            job::step(conn, id).await?
+        }
+        stepped => stepped?,
+    };
+    bookmark.more |= stepped.more;
+    if !stepped.shards.is_empty()
+        && let Err(error) = notify_pending(conn, &stepped.shards).await
+    {
+        tracing::debug!(%error, "what a job did is not announced; polling will find it");
+    }
+    Ok(Step { count: stepped.done, more: true })
+}
+
 fn bounded(count: u64) -> Step {
     Step { count, more: count >= u64::from(STEP) }
 }
 
-/// Up to where outcomes were counted.
+/// Up to where outcomes were counted, and which job had the last turn.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bookmark {
     after: i64,
     times: u32,
+    job: i64,
+    /// Whether one of the jobs that had their turn has more to do at once.
+    more: bool,
 }
 
 impl Default for Bookmark {
     fn default() -> Bookmark {
-        Bookmark { after: i64::MIN, times: 0 }
+        Bookmark { after: i64::MIN, times: 0, job: 0, more: false }
     }
 }
 

@@ -15,10 +15,11 @@
 mod branches;
 mod fields;
 
+use diesel::sql_types::BigInt;
 use diesel_async::AsyncPgConnection;
 use posthaste_core::entity::MessageField;
 use posthaste_core::filter::Filter;
-use posthaste_core::ids::{CronId, QueueId};
+use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 
 use super::{Message, Row, SqlRow, columns, final_attempt, pending_row};
@@ -37,6 +38,17 @@ impl Listed for MessageField {
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<Message>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
     read(conn, page, None).await
+}
+
+/// Reads the ids of a list of messages.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn ids(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<MessageId>, StoreError> {
+    let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
+    let rows: Vec<(i64,)> =
+        listing::load::<(BigInt,), _>(conn, page, None, |page| Sql::new("SELECT page.id FROM ").sql(page)).await?;
+    Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
 }
 
 /// Counts messages.

@@ -23,6 +23,7 @@ type SqlRow = (
     Text,
     Nullable<Jsonb>,
     Nullable<BigInt>,
+    Nullable<BigInt>,
     Nullable<Integer>,
     Nullable<Timestamptz>,
     Nullable<Text>,
@@ -46,6 +47,7 @@ type PolicySql = (
     Bool,
     Nullable<Integer>,
     Nullable<Double>,
+    Nullable<Integer>,
     Nullable<Integer>,
 );
 
@@ -85,10 +87,11 @@ pub async fn of_dead_letter_queues(
 
 fn rows(page: Sql) -> Sql {
     Sql::new(
-        "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.max_retries, q.paused_at,
+        "SELECT q.id, q.name, q.callback_url, q.method, q.headers, q.dead_letter_queue_id, q.event_queue_id, q.max_retries,
+                q.paused_at,
                 q.paused_reason, q.created_at, q.updated_at, q.retry_kind, q.retry_initial_ms, q.retry_multiplier, q.retry_max_ms,
                 q.retry_schedule_ms, q.retry_jitter, q.max_age_seconds, q.final_statuses, q.connect_timeout_ms, q.timeout_ms,
-                q.dead_letter_expired, q.max_concurrency, q.rate_per_second, q.rate_burst FROM ",
+                q.dead_letter_expired, q.max_concurrency, q.rate_per_second, q.rate_burst, q.max_backlog FROM ",
     )
     .sql(page)
     .text(" JOIN posthaste.queues q ON q.id = page.id")
@@ -118,6 +121,8 @@ fn field(field: QueueField) -> Expression {
         QueueField::TimeoutMs => nullable("q.timeout_ms"),
         QueueField::DeadLetterExpired => column("q.dead_letter_expired"),
         QueueField::MaxConcurrency => nullable("q.max_concurrency"),
+        QueueField::EventQueueId => nullable("q.event_queue_id"),
+        QueueField::MaxBacklog => nullable("q.max_backlog"),
         // Not compared by, see `Field::is_comparable`.
         QueueField::RetryPolicy => nullable("q.retry_kind"),
         QueueField::FinalStatuses => nullable("q.final_statuses"),

@@ -26,6 +26,8 @@ pub struct Policy {
     /// Requests at once; at least 1.
     pub max_concurrency: Option<i32>,
     pub rate_limit: Option<RateLimit>,
+    /// With so many messages pending the API takes no more; at least 1.
+    pub max_backlog: Option<i32>,
 }
 
 /// How many requests may start.
@@ -57,6 +59,7 @@ impl Default for Policy {
             dead_letter_expired: true,
             max_concurrency: None,
             rate_limit: None,
+            max_backlog: None,
         }
     }
 }
@@ -119,6 +122,7 @@ pub(super) struct PolicyRow {
     max_concurrency: Option<i32>,
     rate_per_second: Option<f64>,
     rate_burst: Option<i32>,
+    max_backlog: Option<i32>,
 }
 
 impl From<PolicyRow> for Policy {
@@ -141,6 +145,7 @@ impl From<PolicyRow> for Policy {
             rate_limit: row
                 .rate_per_second
                 .map(|per_second| RateLimit { per_second, burst: row.rate_burst.unwrap_or(1) }),
+            max_backlog: row.max_backlog,
         }
     }
 }
@@ -164,6 +169,7 @@ impl From<&Policy> for PolicyRow {
             max_concurrency: policy.max_concurrency,
             rate_per_second: policy.rate_limit.map(|rate| rate.per_second),
             rate_burst: policy.rate_limit.map(|rate| rate.burst),
+            max_backlog: policy.max_backlog,
         }
     }
 }

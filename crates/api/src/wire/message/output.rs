@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use posthaste_core::entity::MessageField;
 use posthaste_core::time::Timestamp;
-use posthaste_store::message::{Accepted, Body, Ending, Message, NewMessage, Progress};
+use posthaste_store::message::{Accepted, Body, Ending, Message, NewMessage, Progress, Provenance};
 
 use super::super::output::Output;
 use super::super::value::to_base64;
@@ -34,6 +34,9 @@ pub fn output(message: &Message, field: MessageField) -> Output<'_> {
         MessageField::Tracestate => Output::text(message.sending.tracestate.as_deref()),
         MessageField::OrderingKey => Output::text(message.sending.ordering_key.as_deref()),
         MessageField::Priority => Output::Number(message.sending.priority.into()),
+        MessageField::Origin => Output::json(message.provenance.origin.as_ref()),
+        MessageField::ReplayOf => Output::id(message.provenance.replay_of.map(|id| id.0)),
+        MessageField::EventType => Output::text(message.provenance.event_type.as_deref()),
     }
 }
 
@@ -60,7 +63,10 @@ pub fn new_output(message: &NewMessage, field: MessageField) -> Output<'_> {
         | MessageField::SentAt
         | MessageField::CronId
         | MessageField::CreatedAt
-        | MessageField::UpdatedAt => Output::Null,
+        | MessageField::UpdatedAt
+        | MessageField::Origin
+        | MessageField::ReplayOf
+        | MessageField::EventType => Output::Null,
     }
 }
 
@@ -79,6 +85,7 @@ pub fn accepted(message: NewMessage, accepted: &Accepted) -> Message {
         expires_at: message.expires_at.or(message.ttl.map(|ttl| after(accepted.scheduled_at, ttl))),
         progress: Progress::Pending { attempts_ended: 0, due_at: accepted.scheduled_at },
         sending: message.sending,
+        provenance: Provenance::default(),
     }
 }
 

@@ -20,6 +20,7 @@ fn queue() -> Queue {
         method: "POST".to_owned(),
         headers: Some(serde_json::json!({"X-A": "1"})),
         dead_letter_queue_id: None,
+        event_queue_id: None,
         max_retries: Some(1),
         created_at: Timestamp(0),
         updated_at: Timestamp(1000),
@@ -38,6 +39,7 @@ fn the_least_that_is_needed() {
         method: "POST".to_owned(),
         headers: None,
         dead_letter_queue_id: None,
+        event_queue_id: None,
         max_retries: Some(5),
         policy: Policy::default(),
     };
@@ -106,7 +108,7 @@ fn retries_follow_the_schedule() {
 #[test]
 fn how_messages_are_delivered() {
     let fields = r#""retryPolicy":"fast","maxAgeSeconds":60,"finalStatuses":[404,"5xx"],"connectTimeoutMs":"7","timeoutMs":8,
-                    "deadLetterExpired":false,"maxConcurrency":3,"rateLimit":{"perSecond":0.5,"burst":2}"#;
+                    "deadLetterExpired":false,"maxConcurrency":3,"rateLimit":{"perSecond":0.5,"burst":2},"maxBacklog":9"#;
     let queue = create(&format!(r#"{{"name":"q","callbackUrl":"http://x/","method":"POST",{fields}}}"#)).unwrap();
     let expected = Policy {
         backoff: Some(Backoff::fast()),
@@ -117,6 +119,7 @@ fn how_messages_are_delivered() {
         dead_letter_expired: false,
         max_concurrency: Some(3),
         rate_limit: Some(RateLimit { per_second: 0.5, burst: 2 }),
+        max_backlog: Some(9),
     };
     assert_eq!(queue.policy, expected);
 }
@@ -151,6 +154,6 @@ fn keys_come_in_the_order_of_the_original() {
     let view = View { row: &queue(), fields: QueueField::ALL, ids: IdStyle::Text, output };
     assert_eq!(
         serde_json::to_string(&view).unwrap(),
-        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null}"#
+        r#"{"id":"1","name":"q","callbackUrl":"http://x/","method":"POST","headers":{"X-A":"1"},"deadLetterQueueId":null,"maxRetries":1,"createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.001Z","pausedAt":null,"pausedReason":null,"retryPolicy":null,"maxAgeSeconds":604800,"finalStatuses":null,"connectTimeoutMs":null,"timeoutMs":null,"deadLetterExpired":true,"maxConcurrency":null,"rateLimit":null,"eventQueueId":null,"maxBacklog":null}"#
     );
 }

@@ -42,7 +42,10 @@ pub(super) fn of_request(field: MessageField) -> bool {
         | MessageField::Traceparent
         | MessageField::Tracestate
         | MessageField::OrderingKey
-        | MessageField::Priority => true,
+        | MessageField::Priority
+        | MessageField::Origin
+        | MessageField::ReplayOf
+        | MessageField::EventType => true,
         MessageField::Id
         | MessageField::QueueId
         | MessageField::When
@@ -139,8 +142,10 @@ pub(super) fn field(view: View, field: MessageField) -> Expression {
         MessageField::Tracestate => nullable("m.tracestate"),
         MessageField::OrderingKey => nullable("m.ordering_key"),
         MessageField::Priority => column("coalesce(m.priority, 0)"),
+        MessageField::ReplayOf => nullable("m.replay_of"),
+        MessageField::EventType => nullable("m.event_type"),
         // Not compared by, see `Field::is_comparable`.
-        MessageField::Headers | MessageField::BodyBase64 => null("NULL::text"),
+        MessageField::Headers | MessageField::BodyBase64 | MessageField::Origin => null("NULL::text"),
     }
 }
 

@@ -16,6 +16,7 @@ fn with_progress(progress: Progress) -> Message {
         created_at: Timestamp(0),
         updated_at: Timestamp(0),
         progress,
+        provenance: Provenance::default(),
         sending: Default::default(),
     }
 }
@@ -52,7 +53,7 @@ fn keys_come_in_the_order_of_the_original() {
     let message = with_progress(Progress::Ended { ending: Ending::Delivered, number: 1, at: Timestamp(2_000_000) });
     assert_eq!(
         json(&message),
-        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"hi","failed":false,"headers":null,"sentAt":"1970-01-01T00:00:02.000Z","retries":0,"cronId":"3","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z","status":"delivered","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#
+        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"hi","failed":false,"headers":null,"sentAt":"1970-01-01T00:00:02.000Z","retries":0,"cronId":"3","createdAt":"1970-01-01T00:00:00.000Z","updatedAt":"1970-01-01T00:00:00.000Z","status":"delivered","expiresAt":null,"bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#
     );
 }
 
@@ -68,7 +69,7 @@ fn a_new_message_is_answered_as_it_came() {
     let accepted = Accepted { id: MessageId(1), shard: Some(Shard(0)), created_at: at, scheduled_at: at };
     assert_eq!(
         json(&super::accepted(message, &accepted)),
-        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"a\u0000b","failed":false,"headers":{"x":1},"sentAt":null,"retries":0,"cronId":null,"createdAt":"1970-01-01T00:00:01.000Z","updatedAt":"1970-01-01T00:00:01.000Z","status":"pending","expiresAt":"1970-01-01T00:00:09.000Z","bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0}"#
+        r#"{"id":"1","queueId":"2","when":"1970-01-01T00:00:01.000Z","body":"a\u0000b","failed":false,"headers":{"x":1},"sentAt":null,"retries":0,"cronId":null,"createdAt":"1970-01-01T00:00:01.000Z","updatedAt":"1970-01-01T00:00:01.000Z","status":"pending","expiresAt":"1970-01-01T00:00:09.000Z","bodyBase64":null,"connectTimeoutMs":null,"timeoutMs":null,"traceparent":null,"tracestate":null,"orderingKey":null,"priority":0,"origin":null,"replayOf":null,"eventType":null}"#
     );
 }
 
