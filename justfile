@@ -32,7 +32,7 @@ verify-signatures:
 
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":
-    PROPTEST_CASES={{cases}} cargo test --release -p posthaste-core
+    PROPTEST_CASES={{cases}} SIMULATIONS=5000 cargo test --release -p posthaste-core
 
 # Benchmarks; see BENCHMARKS.md. `just bench drain`, `just bench all`, …
 bench *args="all":

@@ -30,8 +30,8 @@ pub struct Post {
     pub client: Client,
     /// The API's `/messages` URL.
     pub url: Rc<str>,
-    /// The queue's id as the API wrote it.
-    pub queue: Rc<str>,
+    /// The queues' ids as the API wrote them: they have messages in turn.
+    pub queues: Rc<[Rc<str>]>,
     pub body_bytes: usize,
 }
 
@@ -82,8 +82,9 @@ impl Post {
     /// Posts message `number` and counts the answer; false where it was not accepted.
     async fn send(&self, number: u64, tally: &Tally) -> bool {
         let started = body::now();
+        let turn = usize::try_from(number).unwrap_or(0) % self.queues.len().max(1);
         let message = serde_json::json!({
-            "queueId": &*self.queue,
+            "queueId": self.queues.get(turn).map(|queue| &**queue),
             "body": body::encode(number, started, self.body_bytes),
         });
         let answer = self.client.post(&*self.url).send_json(&message).await;

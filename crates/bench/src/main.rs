@@ -29,8 +29,9 @@ use scenario::flow::FlowArgs;
 use scenario::horizon::HorizonArgs;
 use scenario::latency::LatencyArgs;
 use scenario::list::ListArgs;
+use scenario::neighbour::NeighbourArgs;
 use scenario::raw::RawArgs;
-use scenario::{Bench, Setup, drain, flow, horizon, latency, list, raw};
+use scenario::{Bench, Setup, drain, flow, horizon, latency, list, neighbour, raw};
 use server::Server;
 use sink::Sink;
 use tokio::signal::unix::{SignalKind, signal};
@@ -83,9 +84,11 @@ enum Command {
     Latency(LatencyArgs),
     /// Store and deliver while another session holds a transaction open
     Horizon(HorizonArgs),
+    /// Many quiet queues beside some in trouble; takes minutes, and is not among `all`
+    Neighbour(NeighbourArgs),
     /// Ask for lists of ten million messages; takes minutes and some 10 GB, and is not among `all`
     List(ListArgs),
-    /// All of these but `list`, with their defaults
+    /// All of these but `list` and `neighbour`, with their defaults
     All,
     /// The receiver alone, until standard input ends; the other commands start it by themselves
     Sink {
@@ -169,6 +172,7 @@ async fn run(bench: &Bench, common: &Common, command: &Command) -> anyhow::Resul
         Command::Flow(args) => add(&mut report, [flow::run(bench, args).await?])?,
         Command::Latency(args) => add(&mut report, latency::run(bench, args).await?)?,
         Command::Horizon(args) => add(&mut report, horizon::run(bench, args).await?)?,
+        Command::Neighbour(args) => add(&mut report, [neighbour::run(bench, args).await?])?,
         Command::List(args) => add(&mut report, [list::run(bench, args).await?])?,
         Command::All => {
             add(&mut report, [raw::run(bench, &RawArgs::default()).await?])?;

@@ -114,6 +114,17 @@ type MessageTuple = (
 );
 type TimeoutsSql = (Nullable<Integer>, Nullable<Integer>);
 type TimeoutsTuple = (Option<i32>, Option<i32>);
+impl Read {
+    /// The message that it is about, as it is in `pending`.
+    #[must_use]
+    pub fn row(&self) -> &Row {
+        match self {
+            Read::Send(row, _) | Read::Postponed(row) | Read::Paused(row) | Read::Misplaced(row) => row,
+            Read::Preceded { row, .. } | Read::Beside { row, .. } => row,
+        }
+    }
+}
+
 type ProvenanceSql = (Nullable<Jsonb>, Nullable<BigInt>, Nullable<Text>);
 type ProvenanceTuple = (Option<Value>, Option<i64>, Option<String>);
 type TraceSql = (Nullable<Text>, Nullable<Text>);

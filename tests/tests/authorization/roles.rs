@@ -190,6 +190,45 @@ fn operations() -> Vec<Operation> {
         json!({"queueId": 2, "schedule": "@yearly"}),
         Some(r#"mutation { saveCron(input: {id: 1, queueId: 2}) { id } }"#),
     );
+    add("purge own queue", post.clone(), "/queues/1/purge", json!({}), Some("mutation { purgeQueue(id: 1) { id } }"));
+    add("purge other queue", post.clone(), "/queues/2/purge", json!({}), Some("mutation { purgeQueue(id: 2) { id } }"));
+    add(
+        "what a replay of own queue would do",
+        post.clone(),
+        "/queues/1/replay",
+        json!({"preview": true}),
+        Some(r#"{ previewJob(id: 1, kind: "replay") { total } }"#),
+    );
+    add(
+        "redrive own queue",
+        post.clone(),
+        "/queues/1/redrive",
+        json!({}),
+        Some("mutation { redriveQueue(id: 1) { id } }"),
+    );
+    add("jobs of own queue", get.clone(), "/jobs?queueId=1", none.clone(), Some("{ jobs(queueId: 1) { id } }"));
+    add("jobs of all", get.clone(), "/jobs", none.clone(), Some("{ jobs { id } }"));
+    add(
+        "subscribe own queue",
+        put.clone(),
+        "/topics/t/subscriptions/1",
+        json!({}),
+        Some(r#"mutation { subscribeQueue(topic: "t", queueId: 1) { topic } }"#),
+    );
+    add(
+        "subscribe other queue",
+        put.clone(),
+        "/topics/t/subscriptions/2",
+        json!({}),
+        Some(r#"mutation { subscribeQueue(topic: "t", queueId: 2) { topic } }"#),
+    );
+    add(
+        "publish",
+        post.clone(),
+        "/topics/t/messages",
+        json!({"delay": 99999}),
+        Some(r#"mutation { publishToTopic(topic: "t", message: {delay: 99999}) { id } }"#),
+    );
     add(
         "delete other message",
         delete.clone(),
@@ -222,7 +261,7 @@ fn operations() -> Vec<Operation> {
 pub const CALLERS: [&str; 8] = ["admin", "nobody", "wrong", "reader", "names", "tenant", "reading key", "tenant's key"];
 
 /// `+` done, `-` denied, `0` nothing. The last letter of a pair counts for GraphQL where it differs.
-const TABLE: [(&str, [&str; 8]); 42] = [
+const TABLE: [(&str, [&str; 8]); 51] = [
     //                               admin nobody wrong reader names tenant r-key t-key
     ("list queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
     ("count queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
@@ -259,6 +298,15 @@ const TABLE: [(&str, [&str; 8]); 42] = [
     ("schedule in own queue", ["+", "-", "-", "-", "-", "+", "-", "+"]),
     ("schedule in other queue", ["+", "-", "-", "-", "-", "-", "-", "-"]),
     ("move own cron to other queue", ["+", "-", "-", "-", "-", "-", "-", "-"]),
+    ("purge own queue", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("purge other queue", ["+", "-", "-", "-", "-", "0", "-", "0"]),
+    ("what a replay of own queue would do", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("redrive own queue", ["+", "-", "-", "-", "-", "-", "-", "-"]),
+    ("jobs of own queue", ["+", "-", "-", "+", "+", "+", "+", "+"]),
+    ("jobs of all", ["+", "-", "-", "+", "+", "-", "+", "-"]),
+    ("subscribe own queue", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("subscribe other queue", ["+", "-", "-", "-", "-", "0", "-", "0"]),
+    ("publish", ["+", "-", "-", "-", "-", "+", "-", "+"]),
     ("delete other message", ["+", "-", "-", "-", "-", "0", "-", "0"]),
     ("delete own message", ["+", "-", "-", "-", "-", "+", "-", "+"]),
     ("delete other cron", ["+", "-", "-", "-", "-", "-", "-", "0"]),
@@ -453,4 +501,38 @@ async fn a_bulk_change_reaches_only_what_is_theirs() {
     letters["deadLetterQueueId"] = json!(2);
     let refused = caller.put("/queues/1", &letters).await;
     assert!(matches!(refused.status, 403 | 404), "{}", refused.text);
+}
+
+#[actix_rt::test]
+async fn jobs_and_topics_reach_only_what_is_theirs() {
+    let Scene { caller, process, database, .. } = &Scene::of("tenant's key").await;
+    let admin = Api::with_secret(process.address(), SECRET);
+    for queue in [1, 2] {
+        assert_eq!(admin.put(&format!("/topics/t/subscriptions/{queue}"), &json!({})).await.status, 200);
+    }
+    let seen = caller.get("/topics/t/subscriptions").await.json;
+    assert_eq!((seen.as_array().map(Vec::len), &seen[0]["queueId"]), (Some(1), &json!("1")));
+    let published = caller.post("/topics/t/messages", &json!({"delay": 99999})).await.json;
+    assert_eq!((published.as_array().map(Vec::len), &published[0]["queueId"]), (Some(1), &json!("1")));
+
+    let job = admin.post("/queues/2/purge", &json!({"ratePerSecond": 0.1})).await.json;
+    let path = format!("/jobs/{}", job["id"].as_str().unwrap());
+    assert_eq!(caller.get(&path).await.status, 404);
+    for order in ["pause", "resume", "cancel"] {
+        assert_eq!(caller.post(&format!("{path}/{order}"), &json!({})).await.status, 404, "{order}");
+    }
+    assert_eq!(caller.get("/jobs?queueId=2").await.json, json!([]));
+    assert_eq!(admin.get(&path).await.json["state"], "running");
+
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "DELETE FROM posthaste.pending;
+             INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at)
+             SELECT id, 1, queue_id, 'failed', now(), now() FROM posthaste.messages",
+        )
+        .await
+        .unwrap();
+    assert_eq!(caller.post("/messages/3/replay", &json!({})).await.status, 404);
+    assert_eq!(caller.post("/messages/1/replay", &json!({})).await.json["replayOf"], "1");
 }

@@ -73,7 +73,7 @@ fn lasting_headers(request: &Received) -> Vec<(String, String)> {
     let mut headers = request.headers.clone();
     const PARTICULAR: [&str; 5] =
         ["webhook-id", "webhook-timestamp", "posthaste-attempt", "posthaste-scheduled-at", "date"];
-    headers.retain(|(name, _)| !PARTICULAR.contains(&name.as_str()));
+    headers.retain(|(name, _)| !PARTICULAR.contains(&name.as_str()) && !name.starts_with("posthaste-origin-"));
     headers.sort();
     headers
 }

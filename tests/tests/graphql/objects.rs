@@ -218,3 +218,79 @@ async fn the_actions_of_rest_are_mutations() {
     .await;
     assert_eq!(cancelled, json!({"id": later, "status": "cancelled"}));
 }
+
+#[actix_rt::test]
+async fn what_happens_after_failure_is_there_too() {
+    let setup = Setup::all().await;
+    let api = &setup.api;
+    let queue = queue(api, "q").await;
+    let made = data(
+        api,
+        "mutation($id: ID!) { saveQueue(input: {id: $id, maxConcurrency: 2, rateLimit: {perSecond: 5}, maxBacklog: 9, maxRetries: 0}) \
+         { maxConcurrency rateLimit maxBacklog eventQueueId } }",
+        json!({"id": queue}),
+    )
+    .await;
+    let expected =
+        json!({"maxConcurrency": 2, "rateLimit": {"perSecond": 5, "burst": 1}, "maxBacklog": 9, "eventQueueId": null});
+    assert_eq!(made["saveQueue"], expected);
+
+    // Nobody listens there, so it fails.
+    let message = data(
+        api,
+        "mutation($id: ID!) { saveMessage(input: {queueId: $id, orderingKey: \"k\", priority: 3}) { id orderingKey priority origin replayOf eventType } }",
+        json!({"id": queue}),
+    )
+    .await["saveMessage"]
+        .clone();
+    assert_eq!((&message["orderingKey"], &message["priority"]), (&json!("k"), &json!(3)));
+    let id = message["id"].clone();
+    wait::eventually(SOON, "it has failed", async || {
+        data(api, "query($id: ID!) { getMessageById(id: $id) { failed } }", json!({"id": id})).await["getMessageById"]["failed"] == true
+    })
+    .await;
+    let replayed = data(api, "mutation($id: ID!) { replayMessage(id: $id) { replayOf } }", json!({"id": id})).await;
+    assert_eq!(replayed["replayMessage"]["replayOf"], id);
+
+    let arguments = json!({"id": queue, "message": id});
+    let preview =
+        "query($id: ID!) { previewJob(id: $id, kind: \"replay\", errorClass: \"refused\") { total targets } }";
+    assert!(data(api, preview, json!({"id": queue})).await["previewJob"]["total"].as_i64() >= Some(1));
+    let begin = "mutation($id: ID!, $message: Int!) { replayQueue(id: $id, where: {id: {eq: $message}}, ratePerSecond: 10) { id kind state total } }";
+    let number: i64 = id.as_str().unwrap().parse().unwrap();
+    let begun = data(api, begin, json!({"id": queue, "message": number})).await["replayQueue"].clone();
+    assert_eq!((&begun["kind"], &begun["total"]), (&json!("replay"), &json!(1)), "{arguments}");
+    let job = json!({"id": begun["id"]});
+    wait::eventually(SOON, "the job has ended", async || {
+        data(api, "query($id: ID!) { getJobById(id: $id) { state done } }", job.clone()).await["getJobById"]
+            == json!({"state": "finished", "done": 1})
+    })
+    .await;
+    assert_eq!(data(api, "{ jobs { id } }", json!({})).await["jobs"], json!([job]));
+    for order in ["pauseJob", "resumeJob", "cancelJob"] {
+        let told = data(api, &format!("mutation($id: ID!) {{ {order}(id: $id) {{ state }} }}"), job.clone()).await;
+        assert_eq!(told[order]["state"], "finished");
+    }
+
+    let subscribe = "mutation($id: ID!) { subscribeQueue(topic: \"t\", queueId: $id, filter: {x: \"1\"}) { topic queueId filter } }";
+    let expected = json!({"topic": "t", "queueId": queue, "filter": {"x": "1"}});
+    assert_eq!(data(api, subscribe, json!({"id": queue})).await["subscribeQueue"], expected);
+    assert_eq!(
+        data(api, "{ topicSubscriptions(topic: \"t\") { topic queueId filter } }", json!({})).await["topicSubscriptions"],
+        json!([expected])
+    );
+    let publish =
+        "mutation { publishToTopic(topic: \"t\", message: {body: \"x\", headers: {X: 1}}) { queue { id } body } }";
+    assert_eq!(data(api, publish, json!({})).await["publishToTopic"], json!([{"queue": {"id": queue}, "body": "x"}]));
+    let end = "mutation($id: ID!) { unsubscribeQueue(topic: \"t\", queueId: $id) { topic } }";
+    assert_eq!(data(api, end, json!({"id": queue})).await["unsubscribeQueue"]["topic"], "t");
+    let (_, message, code) = refusal(api, end, json!({"id": queue})).await;
+    assert_eq!(code, "PH_NOT_FOUND", "{message}");
+    let stats = data(
+        api,
+        "query($id: ID!) { getQueueById(id: $id) { stats { inFlight window allowedConcurrency breaker } } }",
+        json!({"id": queue}),
+    )
+    .await;
+    assert_eq!(stats["getQueueById"]["stats"]["inFlight"], 0);
+}

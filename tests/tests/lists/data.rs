@@ -60,6 +60,9 @@ fn queue(dice: &mut Dice, sql: &mut String, id: i64) -> Row<QueueField> {
             (QueueField::ConnectTimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
             (QueueField::TimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
             (QueueField::DeadLetterExpired, Some(Value::Boolean(dice.one_in(2)))),
+            (QueueField::MaxConcurrency, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (QueueField::MaxBacklog, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (QueueField::EventQueueId, maybe(dice, |dice| Value::Number(number(dice, 3)))),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field, value?))),
@@ -68,6 +71,7 @@ fn queue(dice: &mut Dice, sql: &mut String, id: i64) -> Row<QueueField> {
     let mut row = row;
     if id <= 3 {
         row.remove(&QueueField::DeadLetterQueueId);
+        row.remove(&QueueField::EventQueueId);
     }
     if row.contains_key(&QueueField::PausedAt) && dice.one_in(2) {
         row.insert(QueueField::PausedReason, text(dice.pick(&TEXTS)));
@@ -113,6 +117,10 @@ fn message(dice: &mut Dice, sql: &mut String, id: i64) -> Row<MessageField> {
             (MessageField::TimeoutMs, maybe(dice, |dice| Value::Number(number(dice, 5)))),
             (MessageField::Traceparent, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
             (MessageField::Tracestate, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
+            (MessageField::OrderingKey, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
+            (MessageField::Priority, Some(Value::Number(number(dice, 5) - 3))),
+            (MessageField::ReplayOf, maybe(dice, |dice| Value::Number(number(dice, 5)))),
+            (MessageField::EventType, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field, value?))),

@@ -159,7 +159,7 @@ fn replay() -> Field {
         answer(context.ctx, async move {
             let (asking, id) = (Asking::of(&context)?, id_argument(&context.args).map_err(refused)?);
             let row = messages::replay(&asking.app, &asking.caller, id).await.map_err(refused)?;
-            changed::<Messages>(&asking, id, row)
+            changed::<Messages>(asking, id, row)
         })
     })
     .argument(id())

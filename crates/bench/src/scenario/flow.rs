@@ -32,7 +32,7 @@ pub async fn run(bench: &Bench, args: &FlowArgs) -> anyhow::Result<Scenario> {
             let post = Post {
                 client: load::client(usize::from(connections)),
                 url: format!("{api}/messages").into(),
-                queue: queue.into(),
+                queues: [queue.into()].into(),
                 body_bytes: bench.setup.body_bytes,
             };
             let wal_before = database.wal().await?;

@@ -42,7 +42,7 @@ async fn at_rate(bench: &Bench, rate: u32, seconds: u32) -> anyhow::Result<Scena
             let post = Post {
                 client: load::client(1024),
                 url: format!("{api}/messages").into(),
-                queue: queue.into(),
+                queues: [queue.into()].into(),
                 body_bytes: bench.setup.body_bytes,
             };
             // A second of the same first: connections are opened, statements prepared.

@@ -5,6 +5,7 @@ pub mod flow;
 pub mod horizon;
 pub mod latency;
 pub mod list;
+pub mod neighbour;
 pub mod raw;
 
 use std::time::Duration;

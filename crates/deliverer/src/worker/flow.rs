@@ -49,6 +49,17 @@ impl Chores {
     }
 }
 
+/// What is only told to somebody must not keep anything from being delivered.
+fn told(told: Result<(), StoreError>) -> Result<(), StoreError> {
+    match told {
+        Err(error) if !error.is_transient() => {
+            tracing::warn!(%error, "how the queues stand cannot be told");
+            Ok(())
+        }
+        told => told,
+    }
+}
+
 impl Worker {
     /// Does what is due. More: there is more to move.
     pub(super) async fn chores(&mut self, reader: &mut Connection) -> Result<Step, StoreError> {
@@ -60,11 +71,11 @@ impl Worker {
         if self.chores.report_at <= now {
             self.chores.report_at = now + REPORT;
             let states: Vec<State> = self.windows.states().take(REPORTED).collect();
-            flow::report(reader, self.instance, &self.config.name, &states).await?;
+            told(flow::report(reader, self.instance, &self.config.name, &states).await)?;
         }
         if !self.chores.opened.is_empty() {
             let opened: Vec<QueueId> = std::mem::take(&mut self.chores.opened).into_iter().collect();
-            flow::breakers_opened(reader, &opened).await?;
+            told(flow::breakers_opened(reader, &opened).await)?;
         }
         self.move_on(reader).await
     }

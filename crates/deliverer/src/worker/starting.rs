@@ -48,68 +48,73 @@ impl Worker {
                 return Err(error);
             }
         };
-        let mut missing: HashMap<MessageId, i32> = to_send.iter().map(|start| (start.id, start.attempt)).collect();
-        let mut sending = Vec::with_capacity(found.len());
-        let mut misplaced = Vec::new();
+        let Sorted { sending, misplaced, missing } = self.sort(found, &relearnt, &to_send);
+        for (id, attempt) in missing {
+            self.give_up(id, attempt);
+        }
+        let claimed = self.claim(reader, &sending).await;
+        let sent = self.send(sending, claimed);
+        self.relocate(reader, &misplaced).await?;
+        // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
+        // without end.
+        sent.map(|()| step)
+    }
+
+    /// What is to be sent, and what is to be moved; everything else that was found goes back.
+    fn sort(&mut self, found: Vec<Read>, relearnt: &BTreeSet<QueueId>, asked: &[Start]) -> Sorted {
+        let mut sorted = Sorted {
+            sending: Vec::with_capacity(found.len()),
+            misplaced: Vec::new(),
+            missing: asked.iter().map(|start| (start.id, start.attempt)).collect(),
+        };
         for read in found {
+            sorted.missing.remove(&read.row().id);
             match read {
-                Read::Send(row, payload) => {
-                    missing.remove(&row.id);
-                    // What was started under other limits starts again under these.
-                    if relearnt.contains(&row.queue) || self.windows.exceeds(row.queue) {
-                        self.take_back(row);
-                    } else {
-                        sending.push((row, payload));
-                    }
+                // What was started under other limits starts again under these.
+                Read::Send(row, _) if relearnt.contains(&row.queue) || self.windows.exceeds(row.queue) => {
+                    self.take_back(row)
                 }
-                Read::Postponed(row) => {
-                    missing.remove(&row.id);
-                    self.take_back(row);
-                }
+                Read::Send(row, payload) => sorted.sending.push((row, payload)),
+                Read::Postponed(row) => self.take_back(row),
                 Read::Paused(row) => {
-                    missing.remove(&row.id);
                     // Before the row is back: it would start again at once.
                     self.windows.pause(row.queue);
                     self.take_back(row);
                 }
                 Read::Misplaced(row) => {
-                    missing.remove(&row.id);
                     self.windows.forget(row.id, row.attempt);
-                    misplaced.push(row);
+                    sorted.misplaced.push(row);
                 }
                 Read::Preceded { row, by } => {
-                    missing.remove(&row.id);
                     // It arrives when its predecessor has ended, which may have been left out of memory because this one was in flight.
                     self.windows.forget(row.id, row.attempt);
                     self.reread.push(by);
                 }
-                Read::Beside { row, until } => {
-                    missing.remove(&row.id);
-                    self.take_back(Row { held_until: Some(until), ..row });
-                }
+                Read::Beside { row, until } => self.take_back(Row { held_until: Some(until), ..row }),
             }
         }
-        for (id, attempt) in missing {
-            self.give_up(id, attempt);
-        }
-        let claimed = self.claim(reader, &sending).await;
+        sorted
+    }
+
+    /// Sends what was claimed, or needs no claim.
+    fn send(
+        &mut self,
+        sending: Vec<(Row, Box<Payload>)>,
+        claimed: Result<Claims, StoreError>,
+    ) -> Result<(), StoreError> {
         // Reading took time, in which the lease may have run out. What is read but not started is left to the next owner.
         let is_live = self.is_live();
-        let refused =
-            claimed.as_ref().map_or_else(|_| sending.iter().map(|(row, _)| row.id).collect(), |of| of.refused.clone());
         for (row, payload) in sending {
-            if is_live && !refused.contains(&row.id) {
-                let claimed = claimed.as_ref().ok().filter(|of| of.claimed.contains(&row.id)).map(|of| of.since);
-                self.deliver(row, *payload, claimed);
-            } else {
-                self.give_up(row.id, row.attempt);
+            match &claimed {
+                Ok(claims) if is_live && !claims.refused.contains(&row.id) => {
+                    let since = claims.claimed.contains(&row.id).then_some(claims.since);
+                    self.deliver(row, *payload, since);
+                }
+                // Perhaps it is held now by a claim whose answer was lost. Then it waits for the end of that.
+                Ok(_) | Err(_) => self.give_up(row.id, row.attempt),
             }
         }
-        claimed?;
-        self.relocate(reader, &misplaced).await?;
-        // Not at once again: a row that is never found whole, such as one whose message was deleted by hand, would be read
-        // without end.
-        Ok(step)
+        claimed.map(|_| ())
     }
 
     /// Reads what is to be sent, and what is not known yet of the queues that it belongs to; and answers of which queues other limits
@@ -243,6 +248,15 @@ impl Worker {
             pauses_queue: None,
         });
     }
+}
+
+/// What was found of what is to be sent.
+struct Sorted {
+    sending: Vec<(Row, Box<Payload>)>,
+    /// Belongs to other shards by now.
+    misplaced: Vec<Row>,
+    /// Not found any more, each with its attempt.
+    missing: HashMap<MessageId, i32>,
 }
 
 /// What was held before it is sent.
