@@ -320,6 +320,8 @@ fn errors() -> Vec<ApiError> {
         ApiError::Forbidden,
         ApiError::FieldForbidden("callback_url"),
         ApiError::RateLimited { retry_after: 1 },
+        ApiError::BacklogFull { queue: None },
+        ApiError::StillPending,
         ApiError::UnknownQueue { field: "queueId", id: 1 },
         ApiError::IdempotencyConflict,
         ApiError::BatchTooLarge,
