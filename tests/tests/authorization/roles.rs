@@ -528,8 +528,8 @@ async fn jobs_and_topics_reach_only_what_is_theirs() {
     client
         .batch_execute(
             "DELETE FROM posthaste.pending;
-             INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at, deliverer)
-             SELECT id, 1, queue_id, 'failed', now(), now(), 'test' FROM posthaste.messages",
+             INSERT INTO posthaste.attempts (message_id, number, queue_id, outcome, started_at, finished_at, deliverer, status, error_class)
+             SELECT id, 1, queue_id, 'failed', now(), now(), 'test', 500, 'status' FROM posthaste.messages",
         )
         .await
         .unwrap();
