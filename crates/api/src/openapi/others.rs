@@ -153,7 +153,7 @@ fn jobs() -> Vec<Describing> {
     let tell = |path: &str, summary: &str| {
         guarded(Post, path, "jobs", summary).errors(unknown()).answer("How it stands now.", named("Job"), &[])
     };
-    let queue = of(Type::Integer).minimum(Some(0));
+    let queue = of(Type::Integer);
     vec![
         begin("/queues/{id}/purge", "Cancels pending messages of a queue", "", json!({"preview": true})),
         begin(
@@ -192,6 +192,7 @@ fn topics() -> Vec<Describing> {
     .parameter(parameters::idempotency_key())
     .body("PublishedMessage", json!({"body": {"order": 42}, "headers": {"x-kind": "created"}}))
     .errors([ApiError::IdempotencyConflict, ApiError::Overloaded, ApiError::BacklogFull { queue: Some(1) }])
+    .error(ApiError::ReadOnlyField { field: "id", instead: "leave it out" })
     .answer("The messages.", list_of("Message"), &[]);
     let list = guarded(Get, "/topics/{name}/subscriptions", "topics", "Lists the subscriptions of a topic").answer(
         "The subscriptions.",

@@ -27,7 +27,7 @@ pub fn write<F: Field>(filter: &Filter<F>) -> Json {
     Json::Array(clauses.collect())
 }
 
-/// A filter from JSON; `None`: [`write`] never wrote that, or for fields that there are no more.
+/// A filter from JSON; `None`: [`write()`] never wrote that, or for fields that there are no more.
 #[must_use]
 pub fn read<F: Field>(json: &Json) -> Option<Filter<F>> {
     let clause = |clause: &Json| match clause.get("any") {
