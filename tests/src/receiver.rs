@@ -75,6 +75,8 @@ pub struct Answer {
     pub delay: Duration,
     /// How it goes on.
     pub ending: Ending,
+    /// Whether the receiver works for all of the delay though its client is gone, as a program may that has begun with something.
+    pub works_on: bool,
 }
 
 /// How an answer goes on after its delay.
@@ -94,7 +96,7 @@ impl Answer {
     /// An empty answer with this status.
     pub fn status(status: u16) -> Self {
         let ending = Ending::Whole;
-        Self { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO, ending }
+        Self { status, headers: Vec::new(), body: Vec::new(), delay: Duration::ZERO, ending, works_on: false }
     }
 
     /// 200 after a while.
@@ -110,6 +112,12 @@ impl Answer {
     /// The connection is closed without an answer.
     pub fn close() -> Self {
         Self { ending: Ending::Close, ..Self::status(200) }
+    }
+
+    /// Works for all of its delay, whoever still listens.
+    #[must_use]
+    pub fn working_on(self) -> Self {
+        Self { works_on: true, ..self }
     }
 
     /// Adds a header.
@@ -358,9 +366,21 @@ async fn respond(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Resu
         .collect();
     let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let received = Received { at, time, method: head.method.to_string(), path, headers, body };
-    let (answer, _open) = record(&shared, received);
+    let (answer, open) = record(&shared, received);
 
-    tokio::time::sleep(answer.delay).await;
+    let work = tokio::time::sleep(answer.delay);
+    let _open = if answer.works_on {
+        // A task of its own, which nobody cuts.
+        let working = tokio::spawn(async move {
+            work.await;
+            drop(open);
+        });
+        working.await.map_err(|error| error.to_string())?;
+        Vec::new()
+    } else {
+        work.await;
+        open
+    };
     let body = match answer.ending {
         Ending::Hang => std::future::pending().await,
         Ending::Close => return Err("the connection is closed as planned".to_owned()),

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use posthaste_tests::process::Launch;
-use posthaste_tests::receiver::Answer;
+use posthaste_tests::receiver::{Answer, LANE};
 use posthaste_tests::wait;
 use serde_json::json;
 
@@ -93,4 +93,30 @@ async fn a_queue_becomes_limited_and_unlimited_again_without_loss_or_violation()
     let arrivals = scene.arrivals();
     assert!(messages.iter().all(|id| arrivals.get(id) == Some(&1)), "lost or repeated");
     scene.deliverers.clear();
+}
+
+#[actix_rt::test]
+async fn what_a_killed_deliverer_was_sending_is_waited_for() {
+    const MOST: usize = 3;
+    let mut scene = Scene::new(1).await;
+    // Longer than it takes until there is another owner.
+    scene.receiver.answer("/hook", Answer::after(Duration::from_millis(2_500)).working_on());
+    let limited = scene.queue(&[("max_concurrency", "3"), ("timeout_ms", "4000")]).await;
+    let ordered = scene.queue(&[("timeout_ms", "4000")]).await;
+    let mut messages = scene.outbox.enqueue_many(limited, 7).await;
+    for _ in 0..3 {
+        let headers = format!("ordering_key => 'k', headers => '{{\"{LANE}\": \"k\"}}'");
+        messages.push(scene.outbox.enqueue_with(ordered, &headers).await);
+    }
+    scene.receiver.wait_for_count(LONG, "/hook", MOST + 1).await;
+    scene.deliverers.remove(0).sigkill().await;
+    assert_eq!(scene.receiver.open("/hook"), MOST + 1, "they go on though nobody listens");
+    scene.start_deliverer().await;
+    scene.outbox.nothing_pending(LONG).await;
+
+    assert_eq!(scene.receiver.most_open("/hook#k"), 1, "of one ordering key");
+    assert_eq!(scene.receiver.most_open("/hook"), MOST + 1, "at once, with the one of the ordering key");
+    let arrivals = scene.arrivals();
+    assert_eq!(arrivals.len(), messages.len());
+    assert_eq!(arrivals.values().sum::<usize>(), messages.len() + MOST + 1, "what was cut off came again");
 }
