@@ -55,11 +55,21 @@ impl Scene {
         self.outbox.queue(&self.receiver.url("/hook"), &settings).await
     }
 
-    /// While messages flow: one deliverer is stopped, one is killed, and two come; each after so many further requests.
+    /// The deliverer that made the latest attempt: of a queue in one shard, its owner.
+    async fn busiest(&mut self) -> Process {
+        let latest = "SELECT deliverer FROM posthaste.attempts ORDER BY finished_at DESC LIMIT 1";
+        let made_by = self.outbox.text(latest).await;
+        let of = |process: &Process| made_by.ends_with(&format!(":{}", process.pid()));
+        let at = self.deliverers.iter().position(of).expect("it is one of those that run");
+        self.deliverers.remove(at)
+    }
+
+    /// While messages flow: the deliverer that makes them is stopped, the one that follows is killed, and two come; each after so
+    /// many further requests.
     async fn shuffle(&mut self, each: usize) {
         let mut wanted = self.receiver.requests_to("/hook").len() + each;
         self.receiver.wait_for_count(LONG, "/hook", wanted).await;
-        let mut leaving = self.deliverers.remove(0);
+        let mut leaving = self.busiest().await;
         leaving.sigterm();
         assert!(leaving.wait(LONG).await.success());
         wanted += each;
@@ -67,7 +77,7 @@ impl Scene {
         self.start_deliverer().await;
         wanted += each;
         self.receiver.wait_for_count(LONG, "/hook", wanted).await;
-        self.deliverers.remove(0).sigkill().await;
+        self.busiest().await.sigkill().await;
         wanted += each;
         self.receiver.wait_for_count(LONG, "/hook", wanted).await;
         self.start_deliverer().await;

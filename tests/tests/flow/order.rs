@@ -90,6 +90,26 @@ async fn a_key_that_waits_for_a_retry_holds_up_nobody_else() {
 }
 
 #[actix_rt::test]
+async fn what_is_due_later_and_in_no_memory_still_comes_first_in_its_key() {
+    let mut scene = Scene::new(0).await;
+    let queue = scene.queue(&[]).await;
+    let first = scene.outbox.enqueue_with(queue, "ordering_key => 'k', at => now() + interval '6 s'").await;
+    // More than is read at first stand between.
+    scene
+        .outbox
+        .numbers(&format!(
+            "SELECT posthaste.enqueue({queue}::bigint, at => now() + interval '5 s') FROM generate_series(1, 500)"
+        ))
+        .await;
+    let second = scene.outbox.enqueue_with(queue, "ordering_key => 'k'").await;
+    scene.start_deliverer().await;
+    scene.outbox.nothing_pending(LONG).await;
+    let came: Vec<i64> = scene.receiver.requests_to("/hook").iter().map(message_of).collect();
+    let of_key: Vec<i64> = came.into_iter().filter(|id| [first, second].contains(id)).collect();
+    assert_eq!(of_key, [first, second]);
+}
+
+#[actix_rt::test]
 async fn the_highest_priority_goes_first() {
     let scene = Scene::new(1).await;
     let queue = scene.queue(&[("max_concurrency", "1"), ("paused_at", "now()")]).await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::breaker::{self, Breaker, Position};
 use super::congestion::Congestion;
-use super::rate::{self, Bucket, Rate};
+use super::rate::{self, Bucket, Rate, Token};
 use crate::time::Timestamp;
 use crate::transition::{AttemptResult, ErrorClass, Signals};
 
@@ -136,19 +136,17 @@ impl Flow {
         }
     }
 
-    /// One starts, as it was admitted.
-    pub fn start(&mut self, now: Timestamp) {
+    /// One starts, as it was admitted. What it uses of the rate, if one is known.
+    pub fn start(&mut self, now: Timestamp) -> Option<Token> {
         self.breaker.start();
-        if let Some(rate) = self.limits.rate {
-            self.bucket.start(rate, now);
-        }
+        self.limits.rate.map(|rate| self.bucket.start(rate, now))
     }
 
     /// One that was to start was not sent.
-    pub fn not_sent(&mut self, now: Timestamp) {
+    pub fn not_sent(&mut self, token: Option<Token>, now: Timestamp) {
         self.breaker.lapsed(now);
-        if let Some(rate) = self.limits.rate {
-            self.bucket.give_back(rate);
+        if let Some(token) = token {
+            self.bucket.give_back(token);
         }
     }
 
@@ -265,11 +263,22 @@ mod tests {
         let Admission::Reserve(until) = flow.admits(0, 0, at(10)) else { panic!("nothing is reserved") };
         flow.reserved(until);
         flow.start(at(10));
-        flow.start(at(10));
+        let token = flow.start(at(10));
         assert_eq!(flow.admits(2, 0, at(10)), Admission::At(at(11)));
-        flow.not_sent(at(10));
+        flow.not_sent(token, at(10));
         assert_eq!(flow.admits(1, 0, at(10)), Admission::Now);
         assert_eq!(flow.admits(50, 0, at(10)), Admission::WhenOneEnds);
+    }
+
+    #[test]
+    fn what_was_started_before_the_rate_was_known_gives_nothing_back() {
+        let mut flow = Flow::new(100);
+        let tokens: Vec<_> = (0..10).map(|_| flow.start(at(10))).collect();
+        flow.learn(1, QueueLimits { max_concurrency: None, rate: Some(Rate::new(1.0, 1)) }, at(20), Timestamp::MIN);
+        for token in tokens {
+            flow.not_sent(token, at(10));
+        }
+        assert_eq!(flow.admits(0, 0, at(10)), Admission::At(at(20)));
     }
 
     #[test]

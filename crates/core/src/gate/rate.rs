@@ -54,6 +54,13 @@ pub enum Permission {
     Reserve(Timestamp),
 }
 
+/// What one request has used of a rate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Token {
+    interval: Duration,
+    era: u64,
+}
+
 /// How much of a rate is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bucket {
@@ -61,13 +68,15 @@ pub struct Bucket {
     next: Timestamp,
     /// What is stored.
     reserved: Timestamp,
+    /// Counts when it was full, or used by somebody else: what was taken before that is in it again, or never was this owner's.
+    era: u64,
 }
 
 impl Bucket {
     /// What a new owner begins with, given what its predecessor has stored.
     #[must_use]
     pub fn after(reserved: Timestamp) -> Bucket {
-        Bucket { next: reserved, reserved }
+        Bucket { next: reserved, reserved, era: 0 }
     }
 
     /// Whether a request may start.
@@ -82,13 +91,20 @@ impl Bucket {
     }
 
     /// A request starts, as it was permitted.
-    pub fn start(&mut self, rate: Rate, now: Timestamp) {
-        self.next = self.next.max(now).saturating_add(rate.interval);
+    pub fn start(&mut self, rate: Rate, now: Timestamp) -> Token {
+        if self.next <= now {
+            self.next = now;
+            self.era += 1;
+        }
+        self.next = self.next.saturating_add(rate.interval);
+        Token { interval: rate.interval, era: self.era }
     }
 
     /// A request that was to start was not sent.
-    pub fn give_back(&mut self, rate: Rate) {
-        self.next = minus(self.next, rate.interval);
+    pub fn give_back(&mut self, token: Token) {
+        if token.era == self.era {
+            self.next = minus(self.next, token.interval);
+        }
     }
 
     /// All until then is stored as used.
@@ -98,7 +114,10 @@ impl Bucket {
 
     /// Somebody else has used it meanwhile, up to this.
     pub fn used(&mut self, until: Timestamp) {
-        self.next = self.next.max(until);
+        if self.next < until {
+            self.next = until;
+            self.era += 1;
+        }
         self.reserved(until);
     }
 
@@ -183,10 +202,28 @@ mod tests {
         let rate = Rate::new(1.0, 1);
         let mut bucket = Bucket::after(Timestamp(0));
         bucket.reserved(Timestamp(100 * SECOND));
-        bucket.start(rate, Timestamp(SECOND));
+        let token = bucket.start(rate, Timestamp(SECOND));
         assert_eq!(bucket.permits(rate, Timestamp(SECOND)), Permission::At(Timestamp(2 * SECOND)));
-        bucket.give_back(rate);
+        bucket.give_back(token);
         assert_eq!(bucket.permits(rate, Timestamp(SECOND)), Permission::Now);
+    }
+
+    #[test]
+    fn nothing_is_given_back_twice() {
+        let rate = Rate::new(1.0, 2);
+        let mut bucket = Bucket::after(Timestamp(0));
+        bucket.reserved(Timestamp(100 * SECOND));
+        // It has filled up since, and what is used now is no less for it.
+        let old = bucket.start(rate, Timestamp(SECOND));
+        bucket.start(rate, Timestamp(10 * SECOND));
+        bucket.start(rate, Timestamp(10 * SECOND));
+        bucket.give_back(old);
+        assert_eq!(bucket.permits(rate, Timestamp(10 * SECOND)), Permission::At(Timestamp(11 * SECOND)));
+        // Nor is what somebody else has used.
+        let mine = bucket.start(rate, Timestamp(11 * SECOND));
+        bucket.used(Timestamp(20 * SECOND));
+        bucket.give_back(mine);
+        assert_eq!(bucket.permits(rate, Timestamp(12 * SECOND)), Permission::At(Timestamp(19 * SECOND)));
     }
 
     #[test]

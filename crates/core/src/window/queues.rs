@@ -15,6 +15,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::hash::IdMap;
 use crate::gate::Gate;
 use crate::gate::flow::{Admission, Flow};
+use crate::gate::rate::Token;
 use crate::ids::QueueId;
 use crate::time::Timestamp;
 
@@ -300,12 +301,12 @@ impl Queues {
         }
     }
 
-    /// A message of this queue took a slot.
-    pub fn started(&mut self, lane: usize, now: Timestamp) {
+    /// A message of this queue took a slot, and this of its rate.
+    pub fn started(&mut self, lane: usize, now: Timestamp) -> Option<Token> {
         self.gate.enter();
         let queue = &mut self.lanes[lane];
         queue.in_flight += 1;
-        queue.flow.start(now);
+        queue.flow.start(now)
     }
 
     /// A message of this queue gave its slot back.

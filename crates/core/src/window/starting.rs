@@ -80,11 +80,10 @@ impl Windows {
     /// This attempt is not in flight: it was stale, or its outcome was refused. The caller reads the row by id and passes
     /// what is there to `reread`; without that, or an arrival, it would not be found again.
     pub fn forget(&mut self, id: MessageId, attempt: i32) {
-        if let Some(lane) =
-            self.flights.get(&id).filter(|flight| flight.attempt == attempt).and_then(|flight| flight.lane)
+        if let Some(flight) = self.flights.get(&id).filter(|flight| flight.attempt == attempt)
+            && let Some(lane) = flight.lane
         {
-            let now = self.now;
-            self.queues.lane(lane).flow.not_sent(now);
+            self.queues.lane(lane).flow.not_sent(flight.token, self.now);
         }
         self.land(id, attempt);
         self.let_follow();
@@ -109,14 +108,16 @@ impl Windows {
     /// Moves a row from memory to in flight, on a slot of its queue or as a cancelled one. Its window is to be settled.
     fn fly(&mut self, id: MessageId, lane: Option<usize>) -> Option<Start> {
         let Row { queue, shard, attempt, cancelled, key, .. } = self.remove(id)?;
-        let flight = Flight { attempt, shard, queue, key, started: self.now, lane, next: None };
-        self.flights.insert(id, flight);
-        match lane {
-            Some(lane) => {
-                self.enthrone(id, queue, key);
-                self.queues.started(lane, self.now);
+        let token = match lane {
+            Some(lane) => self.queues.started(lane, self.now),
+            None => {
+                self.cancelling += 1;
+                None
             }
-            None => self.cancelling += 1,
+        };
+        self.flights.insert(id, Flight { attempt, shard, queue, key, started: self.now, lane, token, next: None });
+        if lane.is_some() {
+            self.enthrone(id, queue, key);
         }
         Some(Start { id, queue, shard, attempt, cancelled, key })
     }

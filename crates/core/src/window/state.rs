@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Band, Key, Row};
+use crate::gate::rate::Token;
 use crate::ids::{MessageId, QueueId, Shard};
 use crate::time::Timestamp;
 
@@ -192,6 +193,8 @@ pub(super) struct Flight {
     pub started: Timestamp,
     /// The queue whose slot it holds; `None` for a cancelled one, which holds none.
     pub lane: Option<usize>,
+    /// What it uses of its queue's rate.
+    pub token: Option<Token>,
     /// A later attempt that showed itself before this one's outcome was answered.
     pub next: Option<Row>,
 }
