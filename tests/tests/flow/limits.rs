@@ -31,7 +31,7 @@ async fn no_more_requests_in_any_time_than_the_rate_allows() {
     const PER_SECOND: f64 = 50.0;
     const BURST: f64 = 60.0;
     /// By how much one request may be longer on its way than another; far less than whoever had a burst of its own would need.
-    const JITTER: f64 = 0.3;
+    const JITTER: f64 = 0.1;
     let mut scene = Scene::new(3).await;
     let queue = scene.queue(&[("rate_per_second", "50"), ("rate_burst", "60")]).await;
     let messages = scene.outbox.enqueue_many(queue, 600).await;
