@@ -212,7 +212,7 @@ pub struct Target {
 }
 
 statement! {
-    struct Origins { ids: Vec<i64> => Array<BigInt> }
+    struct Origins { ids: Vec<i64> => Array<BigInt>, error_class: Option<String> => Nullable<Text> }
     row (BigInt, Text, Text, BigInt)
     "SELECT q.id, q.name, q.callback_url, count(*)
        FROM unnest({ids}) AS i(id)
@@ -220,18 +220,37 @@ statement! {
         SELECT m.origin FROM posthaste.messages m WHERE m.id >= i.id AND m.id <= i.id ORDER BY m.id LIMIT 1
       ) AS m
        JOIN posthaste.queues q ON q.id = (m.origin ->> 'queueId')::bigint
+      WHERE {error_class} IS NULL OR m.origin ->> 'errorClass' = {error_class}
       GROUP BY q.id ORDER BY count(*) DESC, q.id LIMIT 100"
 }
 
-/// Where the dead letters of a list come from, those first that most come from, at most 100.
+/// Where the dead letters of a list come from that failed so, if that is said: those queues first that most come from, at most 100.
 ///
 /// # Errors
 /// As any statement; [`StoreError::TooExpensive`].
-pub async fn origins(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<Target>, StoreError> {
-    let ids = message::ids(conn, listing).await?;
-    let rows: Vec<(i64, String, String, i64)> = Origins { ids: ids.iter().map(|id| id.0).collect() }.load(conn).await?;
+pub async fn origins(
+    conn: &mut AsyncPgConnection,
+    listing: &Listing<MessageField>,
+    error_class: Option<&str>,
+) -> Result<Vec<Target>, StoreError> {
+    let ids = message::ids(conn, listing).await?.into_iter().map(|id| id.0).collect();
+    let statement = Origins { ids, error_class: error_class.map(str::to_owned) };
+    let rows: Vec<(i64, String, String, i64)> = statement.load(conn).await?;
     let target = |(id, name, callback_url, messages)| Target { queue: QueueId(id), name, callback_url, messages };
     Ok(rows.into_iter().map(target).collect())
+}
+
+/// How many messages of a list have a last attempt that ended so.
+///
+/// # Errors
+/// As any statement; [`StoreError::TooExpensive`].
+pub async fn count_of_class(
+    conn: &mut AsyncPgConnection,
+    listing: &Listing<MessageField>,
+    error_class: &str,
+) -> Result<i64, StoreError> {
+    let ids = message::ids(conn, listing).await?;
+    Ok(i64::try_from(step::of_class(conn, &ids, Some(error_class)).await?.len()).unwrap_or(i64::MAX))
 }
 
 /// What a job may be told.

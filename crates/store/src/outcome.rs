@@ -160,7 +160,9 @@ statement! {
                jsonb_strip_nulls(jsonb_build_object(
                     'messageId', m.id::text, 'queueId', q.id::text, 'queueName', q.name, 'outcome', e.outcome,
                     'attempts', e.attempt + 1, 'status', e.status, 'errorClass', e.error_class, 'error', left(e.error, 1000),
-                    'endedAt', e.finished_at)) AS provenance
+                    'endedAt', e.finished_at, 'orderingKey', m.ordering_key, 'priority', m.priority,
+                    'connectTimeoutMs', m.connect_timeout_ms, 'timeoutMs', m.timeout_ms, 'replayOf', m.replay_of::text))
+                    AS provenance
           FROM ended e
           JOIN posthaste.queues q ON q.id = e.queue_id
           JOIN posthaste.queues dlq ON dlq.id = q.dead_letter_queue_id

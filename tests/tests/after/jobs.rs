@@ -108,6 +108,9 @@ async fn a_replay_can_be_narrowed_slowed_paused_and_cancelled() {
     let none = scene.api().post(&path, &json!({"errorClass": "dns"})).await.json;
     assert_eq!(scene.job(&none["id"], "finished").await["done"], 0);
 
+    assert_eq!(none["total"], 0);
+    let preview = scene.api().post(&path, &json!({"errorClass": "status", "preview": true})).await.json;
+    assert_eq!((&preview["total"], &preview["targets"][0]["messages"]), (&json!(100), &json!(100)));
     let slow = scene.api().post(&path, &json!({"errorClass": "status", "ratePerSecond": 10})).await.json;
     assert_eq!(slow["total"], 100);
     let at = |action: &str| format!("/jobs/{}{action}", slow["id"].as_str().unwrap());
@@ -163,6 +166,59 @@ async fn dead_letters_are_redriven_to_where_they_come_from() {
     // Here they are cancelled, also while the queue is paused.
     scene.outbox.nothing_pending(LONG).await;
     assert_eq!(scene.receiver.requests_to("/hook").len(), 50);
+    // Each once, however often that is asked for.
+    let again = scene.api().post(&path, &json!({})).await.json;
+    assert_eq!((&again["total"], &scene.job(&again["id"], "finished").await["done"]), (&json!(0), &json!(0)));
+}
+
+#[actix_rt::test]
+async fn a_redrive_leaves_alone_what_it_cannot_store_elsewhere() {
+    let scene = Scene::new().await;
+    let dead = scene.queue("/dead", json!({})).await;
+    scene.api().post(&format!("/queues/{dead}/pause"), &json!({})).await;
+    scene.receiver.answer("/hook", Answer::status(500));
+    scene.receiver.answer("/closes", Answer::close());
+    let failing = scene.queue("/hook", json!({"maxRetries": 0, "deadLetterQueueId": dead})).await;
+    let closing = scene.queue("/closes", json!({"maxRetries": 0, "deadLetterQueueId": dead})).await;
+    let leaving = scene.queue("/hook", json!({"maxRetries": 0, "deadLetterQueueId": dead})).await;
+    let keyed = json!({"queueId": failing, "body": "x", "orderingKey": "k", "priority": 7, "timeoutMs": 4321});
+    let message = scene.api().create_message(&keyed).await;
+    for queue in [&closing, &leaving] {
+        scene.message(queue, "x").await;
+    }
+    wait::eventually(LONG, "all have failed", async || scene.pending(&dead).await == 3).await;
+    assert_eq!(scene.api().delete(&format!("/queues/{leaving}")).await.status, 200);
+    let own = scene.message(&dead, "no dead letter").await;
+
+    let path = format!("/queues/{dead}/redrive");
+    let preview = scene.api().post(&path, &json!({"preview": true, "errorClass": "status"})).await.json;
+    assert_eq!((&preview["total"], &preview["targets"][0]["queueId"]), (&json!(1), &json!(failing)), "{preview}");
+    scene.receiver.answer("/hook", Answer::status(200));
+    let job = scene.api().post(&path, &json!({"errorClass": "status"})).await.json;
+    assert_eq!(scene.job(&job["id"], "finished").await["done"], 1);
+    wait::eventually(LONG, "it is dropped here", async || scene.pending(&dead).await == 3).await;
+    let listed = scene.api().get(&format!("/queues/{failing}/messages?orderby.id=desc")).await.json;
+    let again = &listed[0];
+    assert_eq!(again["replayOf"], json!(message));
+    for name in ["queueId", "body", "orderingKey", "priority", "timeoutMs"] {
+        assert_eq!(again[name], keyed[name], "{name}");
+    }
+    let letters = scene.api().get(&format!("/queues/{dead}/messages")).await.json;
+    assert!(letters[0]["origin"]["redrivenAt"].is_string(), "{letters}");
+
+    // Two at the same time: each letter once, and what is none stays.
+    scene.receiver.answer("/closes", Answer::status(200));
+    let all = [scene.api().post(&path, &json!({})).await.json, scene.api().post(&path, &json!({})).await.json];
+    let mut done = 0;
+    for job in all {
+        done += scene.job(&job["id"], "finished").await["done"].as_i64().unwrap();
+    }
+    assert_eq!(done, 1, "that of the queue that closes");
+    wait::eventually(LONG, "it is dropped here", async || scene.pending(&dead).await == 2).await;
+    scene.api().post(&format!("/queues/{dead}/resume"), &json!({})).await;
+    scene.becomes(&own, "delivered").await;
+    scene.outbox.nothing_pending(LONG).await;
+    assert_eq!(scene.receiver.requests_to("/dead").len(), 2, "its own, and the letter whose queue is gone");
 }
 
 #[actix_rt::test]
@@ -201,6 +257,7 @@ async fn what_jobs_refuse() {
         (replay.clone(), json!({"errorClass": "no"}), 400, json!("PH_INVALID_VALUE")),
         (replay.clone(), json!({"ratePerSecond": -1}), 400, json!("PH_INVALID_VALUE")),
         (replay.clone(), json!({"rate": 1}), 400, json!("PH_UNKNOWN_FIELD")),
+        (format!("/queues/{queue}/purge"), json!({"errorClass": "dns"}), 400, json!("PH_INVALID_VALUE")),
         (format!("{replay}?where.nothing.eq=1"), json!({}), 400, json!("PH_UNKNOWN_PARAMETER")),
         (format!("{replay}?limit=1"), json!({}), 400, json!("PH_UNKNOWN_PARAMETER")),
     ] {

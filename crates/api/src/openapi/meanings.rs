@@ -42,7 +42,7 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
             "With so many messages pending the API takes no more for it (429); looked at about once a second."
         }
         (_, "origin") => {
-            "Of a dead letter: the message and queue that it comes from, its attempts, and the last error."
+            "Of a dead letter: the message and queue that it comes from, its attempts, the last error, and when it was redriven."
         }
         (_, "replayOf") => "Of a replay: the message that it repeats.",
         (_, "eventType") => "Of an event: such as `message.failed`.",

@@ -165,7 +165,8 @@ fn jobs() -> Vec<Describing> {
         begin(
             "/queues/{id}/redrive",
             "Stores the dead letters of a queue once more, in the queues that they come from",
-            "Those that are still pending here are cancelled.",
+            "Each once, however often that is asked for, with its ordering key and priority; those that are still pending here are \
+             cancelled. What is no dead letter, and one whose queue is gone, stays as it is.",
             json!({"ratePerSecond": 50}),
         ),
         guarded(Get, "/jobs", "jobs", "Lists the latest purges, replays and redrives")

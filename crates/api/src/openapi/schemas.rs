@@ -255,10 +255,7 @@ fn job() -> AnySchema {
         ("queueId", id(IdStyle::Text).into()),
         ("errorClass", nullable(Type::String).into()),
         ("ratePerSecond", nullable(Type::Number).into()),
-        (
-            "total",
-            some_count("How many messages its conditions let through when it was begun; null: too many to be counted."),
-        ),
+        ("total", some_count("How many messages it was to meet when it was begun; null: too many to be counted.")),
         ("done", integer().minimum(Some(0)).description(Some("How many it has cancelled or stored.")).into()),
         ("createdAt", time().into()),
         ("finishedAt", nullable_time().into()),
@@ -275,8 +272,11 @@ fn job_preview() -> AnySchema {
     ]);
     let targets =
         array(target).description(Some("Where messages would be stored. Of a redrive, by its first 10,000 messages."));
-    whole(vec![("total", some_count("How many messages; null: too many to be counted.")), ("targets", targets.into())])
-        .into()
+    whole(vec![
+        ("total", some_count("How many messages it would meet; null: too many to be counted.")),
+        ("targets", targets.into()),
+    ])
+    .into()
 }
 
 fn subscription() -> AnySchema {

@@ -16,10 +16,11 @@ use super::{Messages, Queues, Resource};
 use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
+use crate::wire::value::invalid;
 
 /// Jobs of a list.
 pub const MOST_LISTED: i64 = 100;
-/// Messages that are looked at to tell where a redrive goes.
+/// Messages that are looked at to tell where a redrive goes, and how many are of an error class.
 const SAMPLE: i64 = 10_000;
 
 /// What is asked for.
@@ -33,7 +34,7 @@ pub struct Asked {
 /// What a job would do.
 #[derive(Debug)]
 pub struct Preview {
-    /// Messages that the filter lets through; those of other error classes are counted, too. `None`: too many to be counted.
+    /// Messages that it would meet. `None`: too many to be counted.
     pub count: Option<i64>,
     pub targets: Vec<Target>,
 }
@@ -43,14 +44,16 @@ pub struct Preview {
 /// # Errors
 /// What the caller may not do; as any transaction.
 pub async fn begin(app: &App, caller: &Caller, queue: i64, kind: Kind, asked: Asked) -> Result<Option<Job>, ApiError> {
-    let Some((queue, filter)) = theirs(app, caller, queue, kind, asked.filter).await? else { return Ok(None) };
+    let (error_class, rate_per_second) = (asked.error_class, asked.rate_per_second);
+    let Some((queue, filter)) = theirs(app, caller, queue, kind, asked).await? else { return Ok(None) };
+    let (total, _) = extent(app, &queue, kind, &filter, error_class).await?;
     let new = NewJob {
         kind,
         queue: queue.id,
-        total: count(app, &queue, &filter).await?,
+        total,
         filter,
-        error_class: asked.error_class.map(|class| class.as_str().to_owned()),
-        rate_per_second: asked.rate_per_second,
+        error_class: error_class.map(|class| class.as_str().to_owned()),
+        rate_per_second,
         actor: caller.actor().to_owned(),
     };
     let job = app.database.write(move |conn| async move { job::create(conn, new).await }.boxed()).await?;
@@ -69,22 +72,48 @@ pub async fn preview(
     kind: Kind,
     asked: Asked,
 ) -> Result<Option<Preview>, ApiError> {
-    let Some((queue, filter)) = theirs(app, caller, queue, kind, asked.filter).await? else { return Ok(None) };
-    let count = count(app, &queue, &filter).await?;
-    let targets = match kind {
-        Kind::Purge => Vec::new(),
-        Kind::Replay => vec![Target {
-            queue: queue.id,
-            name: queue.name,
-            callback_url: queue.callback_url,
-            messages: count.unwrap_or(0),
-        }],
-        Kind::Redrive => {
-            let listing = Listing::first(SAMPLE, of_queue(queue.id, filter));
-            app.database.read(move |conn| async move { job::origins(conn, &listing).await }.boxed()).await?
-        }
-    };
+    let error_class = asked.error_class;
+    let Some((queue, filter)) = theirs(app, caller, queue, kind, asked).await? else { return Ok(None) };
+    let (count, targets) = extent(app, &queue, kind, &filter, error_class).await?;
     Ok(Some(Preview { count, targets }))
+}
+
+/// How many messages a job would meet, and what would become of them. Of a sample where they are too many to be counted.
+async fn extent(
+    app: &App,
+    queue: &Queue,
+    kind: Kind,
+    filter: &Filter<MessageField>,
+    error_class: Option<ErrorClass>,
+) -> Result<(Option<i64>, Vec<Target>), ApiError> {
+    let listing = Listing::first(SAMPLE, of_queue(queue.id, filter.clone()));
+    let class = error_class.map(ErrorClass::as_str);
+    let all = match Messages::count(app, of_queue(queue.id, filter.clone())).await {
+        Ok(count) => Some(count),
+        Err(ApiError::TooExpensive) => None,
+        Err(error) => return Err(error),
+    };
+    let exact = |of_class: i64| if class.is_none() { all } else { all.filter(|all| *all <= SAMPLE).map(|_| of_class) };
+    Ok(match kind {
+        Kind::Purge => (all, Vec::new()),
+        Kind::Replay => {
+            let messages = match class {
+                None => all.unwrap_or(0),
+                Some(class) => {
+                    app.database
+                        .read(move |conn| async move { job::count_of_class(conn, &listing, class).await }.boxed())
+                        .await?
+                }
+            };
+            let (name, callback_url) = (queue.name.clone(), queue.callback_url.clone());
+            (exact(messages), vec![Target { queue: queue.id, name, callback_url, messages }])
+        }
+        Kind::Redrive => {
+            let targets =
+                app.database.read(move |conn| async move { job::origins(conn, &listing, class).await }.boxed()).await?;
+            (exact(targets.iter().map(|target| target.messages).sum()), targets)
+        }
+    })
 }
 
 /// A job, if the caller may see its queue.
@@ -139,7 +168,7 @@ async fn theirs(
     caller: &Caller,
     id: i64,
     kind: Kind,
-    filter: Filter<MessageField>,
+    asked: Asked,
 ) -> Result<Option<(Queue, Filter<MessageField>)>, ApiError> {
     let queues = caller.grant::<QueueField>(Operation::Save)?;
     let (save, find) = (caller.grant::<MessageField>(Operation::Save)?, caller.grant::<MessageField>(Operation::Find)?);
@@ -149,9 +178,12 @@ async fn theirs(
     if kind == Kind::Redrive && !(queues.filter.is_empty() && save.filter.is_empty()) {
         return Err(ApiError::Forbidden);
     }
+    if kind == Kind::Purge && asked.error_class.is_some() {
+        return Err(invalid("errorClass", "what is purged is pending, and has none"));
+    }
     let one = Filter::equal(QueueField::Id, Value::Number(id)).intersect(queues.filter);
     let Some(queue) = Queues::find(app, Listing::first(1, one)).await?.pop() else { return Ok(None) };
-    let filter = meant(kind, filter).intersect(save.filter).intersect(find.filter);
+    let filter = meant(kind, asked.filter).intersect(save.filter).intersect(find.filter);
     Ok(Some((queue, filter)))
 }
 
@@ -164,21 +196,15 @@ fn meant(kind: Kind, filter: Filter<MessageField>) -> Filter<MessageField> {
         Kind::Purge => filter.and(status(Test::Compare(Comparison::Equal, text("pending")))),
         Kind::Replay if says => filter.and(status(Test::Compare(Comparison::NotEqual, text("pending")))),
         Kind::Replay => filter.and(status(Test::In(vec![text("failed"), text("expired")]))),
-        Kind::Redrive if says => filter,
-        Kind::Redrive => filter.and(status(Test::Compare(Comparison::NotEqual, text("cancelled")))),
+        Kind::Redrive => {
+            let letters = filter.and(Condition { field: MessageField::Origin, test: Test::IsNotNull });
+            if says { letters } else { letters.and(status(Test::Compare(Comparison::NotEqual, text("cancelled")))) }
+        }
     }
 }
 
 fn of_queue(queue: QueueId, filter: Filter<MessageField>) -> Filter<MessageField> {
     Filter::equal(MessageField::QueueId, Value::Number(queue.0)).intersect(filter)
-}
-
-async fn count(app: &App, queue: &Queue, filter: &Filter<MessageField>) -> Result<Option<i64>, ApiError> {
-    match Messages::count(app, of_queue(queue.id, filter.clone())).await {
-        Ok(count) => Ok(Some(count)),
-        Err(ApiError::TooExpensive) => Ok(None),
-        Err(error) => Err(error),
-    }
 }
 
 #[cfg(test)]
@@ -193,12 +219,13 @@ mod tests {
             let meant = meant(kind, filter.clone());
             (meant.all.len() - filter.all.len(), format!("{:?}", meant.all.last()))
         };
-        for kind in [Kind::Purge, Kind::Replay, Kind::Redrive] {
-            assert_eq!(last(kind, &other).0, 1, "{kind:?}");
+        for (kind, count) in [(Kind::Purge, 1), (Kind::Replay, 1), (Kind::Redrive, 2)] {
+            assert_eq!(last(kind, &other).0, count, "{kind:?}");
         }
         assert!(last(Kind::Purge, &says).1.contains("pending"));
         let (count, test) = last(Kind::Replay, &says);
         assert!(count == 1 && test.contains("NotEqual") && test.contains("pending"), "{test}");
-        assert_eq!(last(Kind::Redrive, &says).0, 0);
+        let (count, test) = last(Kind::Redrive, &says);
+        assert!(count == 1 && test.contains("Origin"), "{test}");
     }
 }

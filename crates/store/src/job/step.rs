@@ -97,11 +97,15 @@ async fn perform(conn: &mut AsyncPgConnection, job: &Job, limit: i64) -> Result<
     let last = ids.last().map_or(job.last, |id| id.0);
     let (done, shards) = match job.kind {
         Kind::Purge => cancel(conn, &ids).await?,
-        Kind::Replay => store(conn, &ids, job.error_class.as_deref(), false).await?,
+        Kind::Replay => {
+            let chosen = of_class(conn, &ids, job.error_class.as_deref()).await?;
+            store(conn, &chosen, false).await?
+        }
         Kind::Redrive => {
-            let stored = store(conn, &ids, job.error_class.as_deref(), true).await?;
-            cancel(conn, &ids).await?;
-            stored
+            let letters = mark(conn, &ids, job.error_class.as_deref()).await?;
+            let (_, here) = cancel(conn, &letters).await?;
+            let (done, there) = store(conn, &letters, true).await?;
+            (done, [here, there].concat())
         }
     };
     let finished = met < limit;
@@ -144,17 +148,82 @@ async fn cancel(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Result<(u64,
 }
 
 statement! {
-    /// A replay is a message of its own, with the identity of what it repeats. Of a dead letter whose queue is gone there is none.
-    struct Store { ids: Vec<i64> => Array<BigInt>, error_class: Option<String> => Nullable<Text>, redrive: bool => Bool }
+    struct OfClass { ids: Vec<i64> => Array<BigInt>, error_class: String => Text }
+    row (BigInt,)
+    "SELECT i.id FROM unnest({ids}) AS i(id)
+      WHERE {error_class} = (
+        SELECT a.error_class FROM posthaste.attempts a WHERE a.message_id = i.id ORDER BY a.number DESC LIMIT 1)"
+}
+
+/// Of these messages, those whose last attempt ended so.
+pub(super) async fn of_class(
+    conn: &mut AsyncPgConnection,
+    ids: &[MessageId],
+    error_class: Option<&str>,
+) -> Result<Vec<MessageId>, StoreError> {
+    let Some(error_class) = error_class.map(str::to_owned) else { return Ok(ids.to_vec()) };
+    let rows: Vec<(i64,)> = OfClass { ids: ids.iter().map(|id| id.0).collect(), error_class }.load(conn).await?;
+    Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
+}
+
+statement! {
+    /// In the order in which everybody takes locks: what is pending first.
+    struct LockPending { ids: Vec<i64> => Array<BigInt> }
+    row (BigInt,)
+    "SELECT p.message_id FROM posthaste.pending p WHERE p.message_id = ANY ({ids}) ORDER BY p.message_id FOR UPDATE"
+}
+
+statement! {
+    /// A dead letter is redriven once, whatever other job meets it, and only to a queue that there is.
+    struct Mark { ids: Vec<i64> => Array<BigInt>, error_class: Option<String> => Nullable<Text> }
+    row (BigInt,)
+    "WITH letters AS MATERIALIZED (
+        SELECT m.id
+          FROM (SELECT i.id FROM unnest({ids}) AS i(id) ORDER BY i.id) AS i
+         CROSS JOIN LATERAL (
+            SELECT m.id, m.origin FROM posthaste.messages m
+             WHERE m.id >= i.id AND m.id <= i.id ORDER BY m.id LIMIT 1 FOR NO KEY UPDATE
+         ) AS m
+          JOIN posthaste.queues q ON q.id = (m.origin ->> 'queueId')::bigint
+         WHERE m.origin ->> 'redrivenAt' IS NULL AND ({error_class} IS NULL OR m.origin ->> 'errorClass' = {error_class})
+     )
+     UPDATE posthaste.messages m SET origin = m.origin || jsonb_build_object('redrivenAt', now())
+       FROM letters l WHERE m.id = l.id
+     RETURNING m.id"
+}
+
+async fn mark(
+    conn: &mut AsyncPgConnection,
+    ids: &[MessageId],
+    error_class: Option<&str>,
+) -> Result<Vec<MessageId>, StoreError> {
+    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
+    LockPending { ids: ids.clone() }.execute(conn).await?;
+    let rows: Vec<(i64,)> = Mark { ids, error_class: error_class.map(str::to_owned) }.load(conn).await?;
+    Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
+}
+
+statement! {
+    /// A replay is a message of its own, with the identity of what it repeats. What a dead letter does not have of what it comes from, its
+    /// origin tells.
+    struct Store { ids: Vec<i64> => Array<BigInt>, redrive: bool => Bool }
     row (BigInt, Integer)
     "WITH chosen AS MATERIALIZED (
-        SELECT m.*, CASE WHEN {redrive} THEN (m.origin ->> 'queueId')::bigint ELSE m.queue_id END AS target
+        SELECT m.id, m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, s.*
           FROM (SELECT i.id FROM unnest({ids}) AS i(id) ORDER BY i.id) AS i
          CROSS JOIN LATERAL (
             SELECT m.* FROM posthaste.messages m WHERE m.id >= i.id AND m.id <= i.id ORDER BY m.id LIMIT 1
          ) AS m
-         WHERE {error_class} IS NULL OR {error_class} = CASE WHEN {redrive} THEN m.origin ->> 'errorClass' ELSE (
-                SELECT a.error_class FROM posthaste.attempts a WHERE a.message_id = i.id ORDER BY a.number DESC LIMIT 1) END
+         CROSS JOIN LATERAL (
+            SELECT m.queue_id AS target, m.ordering_key, m.priority, m.connect_timeout_ms, m.timeout_ms,
+                   coalesce(m.replay_of, m.id) AS repeats
+             WHERE NOT {redrive}
+             UNION ALL
+            SELECT (m.origin ->> 'queueId')::bigint, m.origin ->> 'orderingKey', (m.origin ->> 'priority')::smallint,
+                   (m.origin ->> 'connectTimeoutMs')::integer, (m.origin ->> 'timeoutMs')::integer,
+                   coalesce((m.origin ->> 'replayOf')::bigint, m.origin_message_id)
+             WHERE {redrive}
+         ) AS s
      ), numbered AS MATERIALIZED (
         SELECT c.*, q.spread, hashtextextended(c.ordering_key, 0) AS key_hash, nextval('posthaste.message_ids') AS new_id
           FROM chosen c JOIN posthaste.queues q ON q.id = c.target
@@ -164,8 +233,7 @@ statement! {
         INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, ordering_key, priority,
                                         connect_timeout_ms, timeout_ms, traceparent, tracestate, replay_of)
         SELECT p.new_id, p.target, p.body, p.body_binary, p.headers, now(), p.ordering_key, p.priority,
-               p.connect_timeout_ms, p.timeout_ms, p.traceparent, p.tracestate,
-               CASE WHEN {redrive} THEN p.origin_message_id ELSE coalesce(p.replay_of, p.id) END
+               p.connect_timeout_ms, p.timeout_ms, p.traceparent, p.tracestate, p.repeats
           FROM placed p
      ), pending AS (
         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at, key_hash, priority)
@@ -177,11 +245,9 @@ statement! {
 async fn store(
     conn: &mut AsyncPgConnection,
     ids: &[MessageId],
-    error_class: Option<&str>,
     redrive: bool,
 ) -> Result<(u64, Vec<Shard>), StoreError> {
-    let ids = ids.iter().map(|id| id.0).collect();
-    let rows: Vec<(i64, i32)> = Store { ids, error_class: error_class.map(str::to_owned), redrive }.load(conn).await?;
+    let rows: Vec<(i64, i32)> = Store { ids: ids.iter().map(|id| id.0).collect(), redrive }.load(conn).await?;
     Ok(counted(&rows))
 }
 
@@ -198,7 +264,7 @@ fn counted(rows: &[(i64, i32)]) -> (u64, Vec<Shard>) {
 /// # Errors
 /// As any statement. [`StoreError::MissingPartition`] asks for `partition::ensure_partitions`.
 pub async fn replay(conn: &mut AsyncPgConnection, id: MessageId) -> Result<Option<(MessageId, Shard)>, StoreError> {
-    let statement = Store { ids: vec![id.0], error_class: None, redrive: false };
+    let statement = Store { ids: vec![id.0], redrive: false };
     let row: Option<(i64, i32)> = statement.get_result(conn).await.optional()?;
     Ok(row.map(|(id, shard)| (MessageId(id), Shard(shard))))
 }

@@ -144,8 +144,12 @@ pub(super) fn field(view: View, field: MessageField) -> Expression {
         MessageField::Priority => column("coalesce(m.priority, 0)"),
         MessageField::ReplayOf => nullable("m.replay_of"),
         MessageField::EventType => nullable("m.event_type"),
-        // Not compared by, see `Field::is_comparable`.
-        MessageField::Headers | MessageField::BodyBase64 | MessageField::Origin => null("NULL::text"),
+        // Not compared by from outside, see `Field::is_comparable`; a redrive asks whether it is null: whether there is one that has not
+        // been redriven.
+        MessageField::Origin => {
+            nullable("(CASE WHEN m.origin ->> 'redrivenAt' IS NULL THEN m.origin ->> 'queueId' END)")
+        }
+        MessageField::Headers | MessageField::BodyBase64 => null("NULL::text"),
     }
 }
 
