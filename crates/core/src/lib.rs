@@ -6,6 +6,7 @@
 pub mod address;
 pub mod backoff;
 pub mod credentials;
+pub mod cron;
 pub mod entity;
 mod excerpt;
 pub mod filter;

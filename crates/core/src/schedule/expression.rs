@@ -64,8 +64,8 @@ pub(super) fn macro_names() -> String {
 }
 
 /// The expression as six fields of numbers.
-pub(super) fn normalize(expression: &str) -> Result<String, ScheduleError> {
-    let expression = expression.trim();
+pub(super) fn normalize(given: &str) -> Result<String, ScheduleError> {
+    let expression = given.trim();
     if expression.is_empty() {
         return Err(ScheduleError::Empty);
     }
@@ -82,9 +82,25 @@ pub(super) fn normalize(expression: &str) -> Result<String, ScheduleError> {
         count => return Err(ScheduleError::FieldCount { count }),
     };
     for (&field, text) in fields.iter().zip(texts) {
-        plain.push(field.normalize(text).map_err(|reason| ScheduleError::Field { field, reason })?);
+        plain.push(field.normalize(text).map_err(|Fault { item, reason }| ScheduleError::Field {
+            field,
+            position: position(given, text) + item,
+            reason,
+        })?);
     }
     Ok(plain.join(" "))
+}
+
+/// The place of a part in the whole that it was cut from, in characters from 1.
+fn position(whole: &str, part: &str) -> usize {
+    let bytes = (part.as_ptr() as usize).saturating_sub(whole.as_ptr() as usize);
+    whole.get(..bytes).map_or(1, |before| before.chars().count() + 1)
+}
+
+/// What is wrong with a field, and how many characters are before the wrong item of its list.
+struct Fault {
+    item: usize,
+    reason: Reason,
 }
 
 /// The reason why a field is wrong, in words.
@@ -110,7 +126,7 @@ impl Field {
         }
     }
 
-    fn normalize(self, text: &str) -> Result<String, Reason> {
+    fn normalize(self, text: &str) -> Result<String, Fault> {
         let text = text.to_ascii_uppercase();
         if text == "?" && matches!(self, Field::DayOfMonth | Field::DayOfWeek) {
             return Ok("*".to_owned());
@@ -119,7 +135,10 @@ impl Field {
             Some(list) if self == Field::DayOfWeek => ("+", list),
             Some(_) | None => ("", text.as_str()),
         };
-        let items: Vec<String> = list.split(',').map(|item| self.item(item)).collect::<Result<_, _>>()?;
+        let mut items = Vec::new();
+        for item in list.split(',') {
+            items.push(self.item(item).map_err(|reason| Fault { item: position(&text, item) - 1, reason })?);
+        }
         Ok(format!("{both}{}", items.join(",")))
     }
 

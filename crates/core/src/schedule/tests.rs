@@ -1,4 +1,4 @@
-use chrono::{NaiveDateTime, TimeZone};
+use chrono::{DateTime, NaiveDateTime, Offset, TimeZone, Utc};
 use proptest::prelude::*;
 
 use super::*;
@@ -124,32 +124,6 @@ fn the_last_tick_is_found_backwards() {
 }
 
 #[test]
-fn short_outages_lose_no_tick_and_long_ones_fire_once() {
-    let table = "
-        # On time, and early by a clock that differs.
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:00:00.002 | 2026-01-01 10:00:01
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-01 09:59:59 | 2026-01-01 10:00:01
-        @daily | 2026-01-01 00:00:00 | 2026-01-01 00:00:00.002 | 2026-01-02 00:00:00
-        # Late, but not by a minute: each in turn.
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:00:30 | 2026-01-01 10:00:01
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:01:00.999999 | 2026-01-01 10:00:01
-        # Later: the last of them stands for all.
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:01:01 | 2026-01-01 10:01:01
-        * * * * * * | 2026-01-01 10:00:00 | 2026-01-03 10:00:00.5 | 2026-01-03 10:00:00
-        * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:01:59 | 2026-01-01 10:01:00
-        * * * * * | 2026-01-01 10:00:00 | 2026-01-01 10:02:00 | 2026-01-01 10:02:00
-        @hourly | 2026-01-01 10:00:00 | 2026-01-01 11:30:00 | 2026-01-01 11:00:00
-        @hourly | 2026-01-01 10:00:00 | 2026-01-05 11:30:00 | 2026-01-05 11:00:00
-        # Sub-second times of the previous tick, as a cron has that was created between two seconds.
-        * * * * * | 2026-01-01 10:00:59.999999 | 2026-01-01 10:01:00.5 | 2026-01-01 10:01:00
-    ";
-    for [expression, previous, now, expected] in rows(table) {
-        let following = utc(expression).following(at(previous), at(now));
-        assert_eq!(following, Some(at(expected)), "{expression:?} after {previous} at {now}");
-    }
-}
-
-#[test]
 fn times_beyond_the_calendar_have_no_tick() {
     let schedule = Schedule::parse("* * * * *", "Pacific/Kiritimati").unwrap();
     for time in
@@ -157,10 +131,7 @@ fn times_beyond_the_calendar_have_no_tick() {
     {
         assert_eq!(schedule.next_after(time), None, "{time}");
         assert_eq!(schedule.last_at_or_before(time), None, "{time}");
-        assert_eq!(schedule.following(time, time), None, "{time}");
     }
-    // An unreachable now does not lose the next tick.
-    assert_eq!(schedule.following(at("2026-01-01 10:00:00"), Timestamp::MAX), Some(at("2026-01-01 10:01:00")));
 }
 
 fn refused(expression: &str) -> ScheduleError {
@@ -227,8 +198,171 @@ fn wrong_fields_are_named() {
         * * * * L | day of week field is wrong: "L" needs a day before it, such as "FRIL" for the last Friday of the month
     "##;
     for [expression, message] in rows(table) {
-        assert_eq!(refused(expression).to_string(), format!("the schedule's {message}"), "{expression:?}");
+        let error = refused(expression).to_string();
+        let (before, after) = error.split_once(" at position ").unwrap();
+        let (_, reason) = after.split_once(": ").unwrap();
+        assert_eq!(format!("{before}: {reason}"), format!("the schedule's {message}"), "{expression:?}");
     }
+}
+
+#[test]
+fn the_place_of_what_is_wrong_is_told() {
+    for (expression, wrong) in [
+        ("60 * * * *", 1),
+        ("  0,15,75 * * * *", 8),
+        ("* * 1-5,,7 * *", 9),
+        ("*\u{3000}*\u{3000}32 * *", 5),
+        ("* * * * MON,FUN", 13),
+        ("* * * * +MON,FUN", 14),
+        ("0 0 0 1 1 8", 11),
+    ] {
+        let ScheduleError::Field { position, .. } = refused(expression) else { panic!("{expression:?}") };
+        assert_eq!(position, wrong, "{expression:?}");
+    }
+}
+
+#[test]
+fn distances_and_single_times() {
+    let anchor = at("2026-01-01 10:00:00.25");
+    let every = |seconds| Schedule::every(Duration::from_secs(seconds), anchor);
+    let schedule = every(5_400).unwrap();
+    assert_eq!(schedule.next_after(at("2025-12-31 00:00:00")), Some(anchor));
+    assert_eq!(schedule.next_after(anchor), Some(at("2026-01-01 11:30:00.25")));
+    assert_eq!(schedule.last_at_or_before(at("2026-01-01 12:00:00")), Some(at("2026-01-01 11:30:00.25")));
+    assert_eq!(schedule.last_at_or_before(Timestamp(anchor.0 - 1)), None);
+    for wrong in [0, 3_650 * 86_400 + 1] {
+        assert_eq!(every(wrong).unwrap_err(), ScheduleError::Interval);
+    }
+    let once = Schedule::once(anchor);
+    assert_eq!((once.next_after(Timestamp(anchor.0 - 1)), once.next_after(anchor)), (Some(anchor), None));
+    assert_eq!((once.last_at_or_before(Timestamp(anchor.0 - 1)), once.last_at_or_before(anchor)), (None, Some(anchor)));
+    for time in [Timestamp::MIN, Timestamp::MAX] {
+        let _ = (schedule.next_after(time), schedule.last_at_or_before(time));
+    }
+}
+
+#[test]
+fn nothing_is_before_the_start_and_after_the_end() {
+    let (start, end) = (at("2026-01-01 10:00:00"), at("2026-01-01 12:00:00"));
+    let schedule = utc("@hourly").within(Some(start), Some(end));
+    assert_eq!(schedule.next_after(at("2025-01-01 00:00:00")), Some(start));
+    assert_eq!(schedule.next_after(at("2026-01-01 11:00:00")), Some(end));
+    assert_eq!(schedule.next_after(end), None);
+    assert_eq!(schedule.last_at_or_before(at("2027-01-01 00:00:00")), Some(end));
+    assert_eq!(schedule.last_at_or_before(Timestamp(start.0 - 1)), None);
+}
+
+#[test]
+fn a_timing_names_one_way() {
+    let timing = |schedule: Option<&str>, every, at_time| Timing {
+        schedule: schedule.map(str::to_owned),
+        every,
+        at: at_time,
+        time_zone: "UTC".to_owned(),
+        start: None,
+        end: None,
+        created: at("2026-01-01 00:00:00"),
+    };
+    let day = Some(Duration::from_secs(86_400));
+    let of = |timing: Timing| timing.schedule().map(|schedule| schedule.next_after(at("2026-01-01 00:00:00")));
+    assert_eq!(of(timing(Some("@hourly"), None, None)), Ok(Some(at("2026-01-01 01:00:00"))));
+    assert_eq!(of(timing(None, day, None)), Ok(Some(at("2026-01-02 00:00:00"))));
+    assert_eq!(of(timing(None, None, Some(at("2026-01-03 00:00:00")))), Ok(Some(at("2026-01-03 00:00:00"))));
+    for ambiguous in
+        [timing(None, None, None), timing(Some("@hourly"), day, None), timing(None, day, Some(Timestamp(0)))]
+    {
+        assert_eq!(of(ambiguous), Err(ScheduleError::Ambiguous));
+    }
+    let (start, end) = (Some(at("2026-01-02 00:00:00")), Some(at("2026-01-01 00:00:00")));
+    assert_eq!(of(Timing { start, end, ..timing(None, day, None) }), Err(ScheduleError::EndsBeforeStart));
+    assert_eq!(of(Timing { start, ..timing(None, day, None) }), Ok(start));
+}
+
+#[test]
+fn schedules_are_described() {
+    for (expression, zone, text) in [
+        ("*/5 * * * *", "UTC", "Every 5 minutes (UTC)."),
+        ("30 2 * * *", "Europe/Berlin", "At 02:30 (Europe/Berlin)."),
+        ("0 9 * * 5#2", "UTC", "At 09:00, on the 2nd Friday of the month (UTC)."),
+        ("0 0 13 * +FRI", "UTC", "At 00:00, on day 13 (if it is also Friday) (UTC)."),
+        ("@secondly", "UTC", "Every second (UTC)."),
+    ] {
+        assert_eq!(Schedule::parse(expression, zone).unwrap().describe(), text, "{expression:?}");
+    }
+    let every = Schedule::every(Duration::from_secs(93_600), at("2026-01-01 10:00:00")).unwrap();
+    assert_eq!(every.describe(), "Every 1 day, 2 hours, counted from 2026-01-01T10:00:00.000000Z.");
+    assert_eq!(Schedule::once(at("2026-01-01 10:00:00")).describe(), "Once, at 2026-01-01T10:00:00.000000Z.");
+}
+
+/// Clock changes of a zone, each with how many seconds the clocks go forward: the time of the change, and the time that they show just
+/// before it, as seconds since 1970 as if that were UTC.
+fn changes(zone: Tz, from: i64, until: i64) -> Vec<(i64, i64, i64)> {
+    let offset = |at: i64| {
+        let utc = DateTime::from_timestamp(at, 0).unwrap().with_timezone(&zone);
+        i64::from(utc.offset().fix().local_minus_utc())
+    };
+    let mut found = Vec::new();
+    let mut at = from;
+    while at < until {
+        let step = 86_400;
+        if offset(at) != offset(at + step) {
+            let (mut low, mut high) = (at, at + step);
+            while high - low > 1 {
+                let middle = i64::midpoint(low, high);
+                if offset(middle) == offset(at) { low = middle } else { high = middle }
+            }
+            found.push((high, high + offset(at), offset(high) - offset(at)));
+        }
+        at += step;
+    }
+    found
+}
+
+#[test]
+fn every_clock_change_of_the_next_two_years_is_as_promised() {
+    let (from, until) = (at("2026-11-01 00:00:00").0 / 1_000_000, at("2028-12-01 00:00:00").0 / 1_000_000);
+    let (mut zones, mut gaps, mut repeats) = (0, 0, 0);
+    for zone in chrono_tz::TZ_VARIANTS {
+        let changes = changes(zone, from, until);
+        zones += usize::from(!changes.is_empty());
+        for (change, shown, forward) in changes {
+            let fires = |expression: &str| -> Vec<i64> {
+                let schedule = Schedule::parse(expression, zone.name()).unwrap();
+                let (mut at, end) =
+                    (Timestamp((change - 43_200) * 1_000_000), Timestamp((change + 43_200) * 1_000_000));
+                let mut ticks = Vec::new();
+                while let Some(tick) = schedule.next_after(at).filter(|tick| *tick < end) {
+                    ticks.push(tick.0 / 1_000_000);
+                    at = tick;
+                }
+                ticks
+            };
+            // A minute within what the clocks skip or repeat.
+            let inside = shown + forward / 2;
+            let local = DateTime::from_timestamp(inside.div_euclid(60) * 60, 0).unwrap();
+            let (minute, hour) = (local.format("%-M"), local.format("%-H"));
+            let fixed = fires(&format!("{minute} {hour} * * *"));
+            let every_minute = fires("* * * * *");
+            let fixed_day = fires(&format!("{minute} {hour} {} * *", local.format("%-d")));
+            if forward > 0 {
+                gaps += 1;
+                assert_eq!(fixed_day, [change], "{zone}: skipped, so it fires when the gap ends");
+                assert!(fixed.contains(&change), "{zone}: {fixed:?}");
+                // Nothing is lost or doubled of what goes by the minute.
+                assert!(every_minute.windows(2).all(|pair| pair[1] - pair[0] == 60), "{zone}");
+            } else {
+                repeats += 1;
+                let first = change + (local.timestamp() - shown);
+                assert_eq!(fixed_day, [first], "{zone}: repeated, so it fires the first time");
+                assert!(every_minute.windows(2).all(|pair| pair[1] - pair[0] == 60), "{zone}");
+                assert!(
+                    every_minute.contains(&first) && every_minute.contains(&(first - forward)),
+                    "{zone}: both times"
+                );
+            }
+        }
+    }
+    assert!(zones > 100 && gaps > 200 && repeats > 200, "{zones} zones, {gaps} gaps, {repeats} repeated times");
 }
 
 #[test]
@@ -325,24 +459,9 @@ proptest! {
     }
 
     #[test]
-    fn the_following_tick_is_later_and_never_more_than_a_tick_behind(
-        expression in prop::sample::select(SAMPLES.as_slice()),
-        zone in prop::sample::select(ZONES.as_slice()),
-        time in times(),
-        late in prop_oneof![0..200_000_000_i64, 0..40_000_000_000_000_i64],
-    ) {
-        let schedule = Schedule::parse(expression, zone).unwrap();
-        let previous = schedule.next_after(time).unwrap();
-        let now = Timestamp(previous.0 + late);
-        let following = schedule.following(previous, now).unwrap();
-        prop_assert!(following > previous);
-        prop_assert!(now.since(following) < Schedule::CATCH_UP || Some(following) == schedule.last_at_or_before(now));
-    }
-
-    #[test]
     fn is_total(expression in "[-0-9*/,#LW?+@A-Za-z ]{0,30}|.{0,30}", zone in "[A-Za-z/_+-]{0,10}|UTC", time: i64, now: i64) {
         if let Ok(schedule) = Schedule::parse(&expression, &zone) {
-            let _ = schedule.following(Timestamp(time), Timestamp(now));
+            let _ = (schedule.next_after(Timestamp(time)), schedule.last_at_or_before(Timestamp(now)), schedule.describe());
         }
     }
 
