@@ -7,9 +7,12 @@
 //!
 //! `SIMULATIONS` sets how many seeds are tried.
 
+mod dice;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+use dice::Dice;
 use posthaste_core::gate::flow::{Health, QueueLimits};
 use posthaste_core::gate::rate::Rate;
 use posthaste_core::ids::{MessageId, QueueId, Shard};
@@ -35,18 +38,6 @@ const QUIET: i64 = 100;
 const MOST: usize = 3;
 const PER_SECOND: i64 = 40;
 const BURST: i64 = 4;
-
-/// A generator that is the same everywhere (xorshift64*).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: i64) -> i64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33).cast_signed() % bound.max(1)
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
