@@ -26,7 +26,7 @@ pub async fn now(cluster: &Cluster) -> i64 {
 /// One is no whole second.
 pub async fn stored(cluster: &Cluster, cron: i64, until: i64) -> Ticks {
     let sql = "SELECT extract(epoch FROM tick)::bigint, message_id, extract(epoch FROM tick) % 1 = 0
-               FROM posthaste.cron_ticks WHERE cron_id = $1 AND tick <= to_timestamp($2::bigint)";
+               FROM posthaste.cron_ticks WHERE cron_id = $1 AND tick <= to_timestamp($2::bigint) AND message_id IS NOT NULL";
     let rows = cluster.client().query(sql, &[&cron, &until]).await.expect("ticks");
     assert!(rows.iter().all(|row| row.get(2)), "a tick is no whole second");
     rows.iter().map(|row| (row.get(0), row.get(1))).collect()

@@ -82,6 +82,8 @@ pub enum ApiError {
     },
     /// The message has not ended, so that there is nothing to repeat.
     StillPending,
+    /// Firings of the cron must not overlap, and the last one has not ended.
+    Unfinished,
     /// `field` names queue `id`, which does not exist.
     UnknownQueue {
         field: &'static str,
@@ -213,6 +215,7 @@ impl ApiError {
             ApiError::RateLimited { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::RateLimited),
             ApiError::BacklogFull { .. } => (Status::TOO_MANY_REQUESTS, ErrorCode::BacklogFull),
             ApiError::StillPending => (Status::CONFLICT, ErrorCode::StillPending),
+            ApiError::Unfinished => (Status::CONFLICT, ErrorCode::Unfinished),
             ApiError::UnknownQueue { .. } => (Status::NOT_FOUND, ErrorCode::UnknownQueue),
             ApiError::NotFound { .. } => return (Status::NOT_FOUND, None),
             ApiError::NoSuchRow { .. } => (Status::NOT_FOUND, ErrorCode::NoSuchRow),
@@ -288,6 +291,9 @@ impl fmt::Display for ApiError {
                 f.write_str("there are as many pending messages as there may be; nothing was stored, try again later")
             }
             ApiError::StillPending => f.write_str("the message has not ended: it is still to be delivered"),
+            ApiError::Unfinished => {
+                f.write_str("the last firing has not ended, and those of this cron must not overlap; nothing was stored")
+            }
             ApiError::UnknownQueue { field, id } => write!(f, "body/{field}: there is no queue with id {id}"),
             ApiError::NotFound { method, target } => write!(f, "Route {method}:{target} not found"),
             ApiError::NoSuchRow { entity, id } => write!(f, "there is no {entity} with id {id}"),

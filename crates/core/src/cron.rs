@@ -9,7 +9,7 @@
 //! That is so where firings must not overlap, and where a missed one must not be made up for.
 //!
 //! A tick that is less than [`GRACE`] late fires as if it were on time, so a change of the leader costs nothing. Beyond that it is
-//! *missed*, and the cron says what becomes of it and of all up to now.
+//! *missed*, and the cron says what becomes of it and of all up to now. Missed is also what came while it was paused, however late.
 
 use std::time::Duration;
 
@@ -106,6 +106,15 @@ pub struct Standing {
     pub stored: bool,
 }
 
+/// The present, as far as a cron is concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Present {
+    /// By the database's clock.
+    pub now: Timestamp,
+    /// When the cron was resumed last.
+    pub resumed: Option<Timestamp>,
+}
+
 /// A tick whose message is to be stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Firing {
@@ -134,16 +143,16 @@ pub struct Step {
 
 /// What is to be done with a cron that stands there, whose tick has come.
 #[must_use]
-pub fn step(schedule: &Schedule, rules: &Rules, standing: Standing, now: Timestamp) -> Step {
+pub fn step(schedule: &Schedule, rules: &Rules, standing: Standing, present: Present) -> Step {
     let first = if standing.stored { schedule.next_after(standing.tick) } else { Some(standing.tick) };
     let Some(first) = first else { return Step { skipped: None, fire: None, next: None } };
-    let (skipped, firing) = decide(schedule, rules, first, now);
+    let (skipped, firing) = decide(schedule, rules, first, present);
     match firing {
         None => Step { skipped, fire: None, next: None },
         Some(fire) if !rules.stores_when_due() => {
             Step { skipped, fire: Some(fire), next: Some(Standing { tick: fire.tick, stored: true }) }
         }
-        Some(fire) if fire.tick > now => {
+        Some(fire) if fire.tick > present.now => {
             Step { skipped, fire: None, next: Some(Standing { tick: fire.tick, stored: false }) }
         }
         Some(fire) => {
@@ -160,8 +169,9 @@ pub fn start(schedule: &Schedule, now: Timestamp) -> Option<Standing> {
 }
 
 /// Of the ticks from `first` on: those that are skipped, and the one to fire next, which may be yet to come.
-fn decide(schedule: &Schedule, rules: &Rules, first: Timestamp, now: Timestamp) -> (Option<Skipped>, Option<Firing>) {
-    if now.since(first) < GRACE {
+fn decide(schedule: &Schedule, rules: &Rules, first: Timestamp, present: Present) -> (Option<Skipped>, Option<Firing>) {
+    let now = present.now;
+    if now.since(first) < GRACE && present.resumed.is_none_or(|resumed| first > resumed) {
         return (None, Some(Firing { tick: first, caught_up: false }));
     }
     let last = schedule.last_at_or_before(now).map_or(first, |last| last.max(first));

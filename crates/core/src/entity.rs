@@ -249,7 +249,7 @@ fields! {
         /// Where its messages go.
         QueueId: Id = "queueId" / "queue_id";
         /// The cron expression.
-        Schedule: Text = "schedule" / "schedule";
+        Schedule: Text nullable = "schedule" / "schedule";
         /// By the database's clock.
         CreatedAt: Time = "createdAt" / "created_at";
         /// The last change of its settings.
@@ -258,6 +258,32 @@ fields! {
         Body: Text nullable = "body" / "body";
         /// Of each of its messages.
         Headers: Json nullable = "headers" / "headers", opaque;
+        /// In which its schedule is meant.
+        TimeZone: Text = "timezone" / "timezone";
+        /// Instead of a schedule: the distance of its ticks.
+        Every: Text nullable = "every" / "every", opaque;
+        /// Instead of a schedule: its only tick.
+        At: Time nullable = "at" / "at";
+        /// No tick is before it.
+        StartAt: Time nullable = "startAt" / "start_at";
+        /// No tick is after it.
+        EndAt: Time nullable = "endAt" / "end_at";
+        /// By how much a message may be due after its tick.
+        Jitter: Text nullable = "jitter" / "jitter", opaque;
+        /// What becomes of ticks that nobody looked for in time.
+        Missed: Text = "missed" / "missed";
+        /// Those that are older are not made up for.
+        MissedTolerance: Text = "missedTolerance" / "missed_tolerance", opaque;
+        /// What becomes of a tick while the firing before it has not ended.
+        Overlap: Text = "overlap" / "overlap";
+        /// The HTTP method; null as the queue says.
+        Method: Text nullable = "method" / "method";
+        /// Whether it fires.
+        Paused: Boolean = "paused" / "paused";
+        /// Since when it does not.
+        PausedAt: Time nullable = "pausedAt" / "paused_at";
+        /// Its next tick.
+        NextFireAt: Time nullable = "nextFireAt" / "next_fire_at";
     }
 }
 
@@ -285,7 +311,7 @@ mod tests {
     fn every_field_is_found_by_its_name() {
         check::<QueueField>("id", "maxBacklog");
         check::<MessageField>("id", "eventType");
-        check::<CronField>("id", "headers");
+        check::<CronField>("id", "nextFireAt");
         assert!(QueueField::MaxRetries.is_nullable() && !QueueField::Name.is_nullable());
         assert!(MessageField::BodyBase64.is_nullable() && !MessageField::BodyBase64.is_comparable());
     }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dice::Dice;
-use posthaste_core::cron::{GRACE, Missed, Overlap, Rules, Standing, Step, start, step};
+use posthaste_core::cron::{GRACE, Missed, Overlap, Present, Rules, Standing, Step, start, step};
 use posthaste_core::schedule::Schedule;
 use posthaste_core::time::Timestamp;
 
@@ -39,6 +39,7 @@ struct Stored {
     standing: Option<Standing>,
     revision: u32,
     paused: bool,
+    resumed: Option<Timestamp>,
 }
 
 /// What a scheduler has read, and decided.
@@ -88,7 +89,7 @@ impl World {
         let now = Timestamp(BEGIN + random.below(86_400 * SECOND));
         let (schedule, rules) = (any_schedule(&mut random, now), any_rules(&mut random));
         let standing = start(&schedule, now);
-        let cron = Stored { schedule, rules, standing, revision: 0, paused: false };
+        let cron = Stored { schedule, rules, standing, revision: 0, paused: false, resumed: None };
         let mut world = World {
             random,
             now,
@@ -146,7 +147,12 @@ impl World {
         self.schedulers[who] = due.map(|standing| Decided {
             standing,
             revision: self.cron.revision,
-            step: step(&self.cron.schedule, &self.cron.rules, standing, self.now),
+            step: step(
+                &self.cron.schedule,
+                &self.cron.rules,
+                standing,
+                Present { now: self.now, resumed: self.cron.resumed },
+            ),
         });
     }
 
@@ -188,7 +194,9 @@ impl World {
     }
 
     fn resume(&mut self) {
-        self.cron.paused = false;
+        if std::mem::take(&mut self.cron.paused) {
+            self.cron.resumed = Some(self.now);
+        }
         self.cron.revision += 1;
     }
 

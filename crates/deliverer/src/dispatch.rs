@@ -172,11 +172,19 @@ impl Dispatcher {
             Ok(headers) => headers,
             Err(failure) => return Ok(Sent::failed(failure)),
         };
+        let method = match payload.method.as_deref().map(str::parse) {
+            None => route.method.clone(),
+            Some(Ok(method)) => method,
+            // It was stored past the API's checks.
+            Some(Err(_)) => {
+                return Ok(Sent::failed(Failure(ErrorClass::InvalidRequest, "the message's method".to_owned())));
+            }
+        };
         // GET and HEAD without a body announce none; the others say that it is empty (RFC 9110 §8.6).
-        let is_bare = payload.body.is_none() && matches!(route.method.as_str(), "GET" | "HEAD");
+        let is_bare = payload.body.is_none() && matches!(method.as_str(), "GET" | "HEAD");
         let is_tls = route.uri.scheme_str() == Some("https");
         let body = Bytes::from(payload.body.take().unwrap_or_default());
-        let mut request = client().request(route.method.clone(), route.uri.clone()).no_decompress();
+        let mut request = client().request(method, route.uri.clone()).no_decompress();
         *request.headers_mut() = headers;
         let call = Call::new(permit.clone(), began, is_tls, is_bare);
         let sent = Rc::clone(&call).scope(exchange(request, (!is_bare).then_some(body), &call, limits, began)).await;

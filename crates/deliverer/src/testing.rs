@@ -88,6 +88,7 @@ pub(crate) async fn run(test: Test, dispatcher: &Dispatcher, config: &Config) {
 
 fn payload(taken: Taken) -> Payload {
     Payload {
+        method: None,
         id: MessageId(0),
         queue: taken.queue,
         shard: Shard(0),

@@ -1,22 +1,25 @@
 //! Firing: the leader's loop that keeps the next tick of every cron stored.
 //!
-//! A cron that is due here has fired already: its message was stored one tick ahead and is delivered without us. What is
+//! Mostly a cron that is due here has fired already: its message was stored one tick ahead and is delivered without us. What is
 //! left to do is to store the next one, before it is due in its turn. So a scheduler that is away for a while delays
-//! nothing that was stored, and a message is never stored twice (see [`tick`]).
+//! nothing that was stored, and a message is never stored twice (see [`tick`]). What is to follow, also where that depends on how
+//! things are when the time has come, is decided by [`posthaste_core::cron`].
 //!
 //! Only the database's clock counts: every look at the crons carries its time, and until the next look the time that has
 //! passed here is added, which makes it a lower bound. The clock of this machine decides nothing.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
 
+use posthaste_core::cron::{self, Present, Step};
 use posthaste_core::ids::{CronId, Shard};
 use posthaste_core::schedule::{Schedule, ScheduleError};
 use posthaste_core::time::Timestamp;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
-use posthaste_store::tick::{self, Due, DueCron, Fired, Firing, NextTick};
+use posthaste_store::tick::{self, Due, DueCron, Fired, Firing, Outcome};
 use posthaste_store::{partition, wakeup};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -87,7 +90,7 @@ impl State {
 
         let plan = plan(due, &mut self.schedules);
         let fired = self.store(conn, lease, &plan.firings).await?;
-        report(&fired, &plan.ends);
+        report(&fired, &plan.invalid);
         let soon = due_before(&fired, clock.database_now().saturating_add(SOON));
         if let Err(error) = wakeup::notify_pending(conn, &soon).await {
             tracing::debug!(%error, "deliverers were not woken up; they poll");
@@ -96,7 +99,7 @@ impl State {
         if full && !fired.is_empty() {
             return Ok(Instant::now());
         }
-        let next = fired.iter().filter_map(stored_at).chain(upcoming).min();
+        let next = fired.iter().filter_map(|fired| fired.next).chain(upcoming).min();
         let at_most = clock.at + POLL;
         Ok(next.map_or(at_most, |next| clock.instant_of(next).min(at_most)))
     }
@@ -162,86 +165,72 @@ impl Clock {
 struct Schedules(HashMap<(String, String), Schedule>);
 
 impl Schedules {
-    fn get(&mut self, expression: &str, zone: &str) -> Result<&Schedule, ScheduleError> {
+    fn of(&mut self, cron: &DueCron) -> Result<Schedule, ScheduleError> {
+        cron.timing.schedule_by(|expression, zone| self.get(expression, zone))
+    }
+
+    fn get(&mut self, expression: &str, zone: &str) -> Result<Schedule, ScheduleError> {
         if self.0.len() >= SCHEDULES {
             self.0.clear();
         }
         match self.0.entry((expression.to_owned(), zone.to_owned())) {
-            std::collections::hash_map::Entry::Occupied(known) => Ok(known.into_mut()),
-            std::collections::hash_map::Entry::Vacant(new) => Ok(new.insert(Schedule::parse(expression, zone)?)),
+            Entry::Occupied(known) => Ok(known.get().clone()),
+            Entry::Vacant(new) => Ok(new.insert(Schedule::parse(expression, zone)?).clone()),
         }
     }
-}
-
-/// Why a cron has no next tick.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum End {
-    /// It was valid when it was stored, and is not for this version, or was changed behind the API's back.
-    Invalid(String),
-    /// Its last tick has come.
-    Over,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     firings: Vec<Firing>,
-    ends: HashMap<CronId, End>,
+    /// Crons that were valid when they were stored, and are not for this version, or were changed behind the API's back. They end.
+    invalid: HashMap<CronId, ScheduleError>,
 }
 
 /// What follows for every due cron. One that cannot go on ends, and stops no other.
 fn plan(due: Due, schedules: &mut Schedules) -> Plan {
     let mut plan = Plan::default();
     for cron in due.crons {
-        let next = match next_tick(&cron, due.now, schedules) {
-            Ok(next) => Some(next),
-            Err(end) => {
-                plan.ends.insert(cron.id, end);
-                None
+        let step = match schedules.of(&cron) {
+            Ok(schedule) => {
+                let present = Present { now: due.now, resumed: cron.resumed_at };
+                cron::step(&schedule, &cron.rules, cron.standing, present)
+            }
+            Err(error) => {
+                plan.invalid.insert(cron.id, error);
+                Step { skipped: None, fire: None, next: None }
             }
         };
-        plan.firings.push(Firing { cron, next });
+        plan.firings.push(Firing { cron, step });
     }
     plan
 }
 
-fn next_tick(cron: &DueCron, now: Timestamp, schedules: &mut Schedules) -> Result<Timestamp, End> {
-    let schedule = schedules.get(&cron.schedule, &cron.time_zone).map_err(|error| End::Invalid(error.to_string()))?;
-    schedule.following(cron.fired_at, now).ok_or(End::Over)
-}
-
 /// Tells what an operator should know: crons that ended, and ticks that were there before, which normal work never makes.
-fn report(fired: &[Fired], ends: &HashMap<CronId, End>) {
+fn report(fired: &[Fired], invalid: &HashMap<CronId, ScheduleError>) {
     if !fired.is_empty() {
-        tracing::debug!(crons = fired.len(), "stored the next ticks");
+        tracing::debug!(crons = fired.len(), "stored what follows");
     }
-    for Fired { cron, next } in fired {
-        match next {
-            NextTick::Stored { .. } => {}
-            NextTick::StoredBefore { at, message } => {
-                tracing::warn!(%cron, tick = %at, %message, "the tick has its message already; none was added");
-            }
-            NextTick::None => match ends.get(cron) {
-                Some(End::Invalid(reason)) => {
-                    tracing::error!(%cron, reason, "the cron's schedule cannot be read; it fires no more until it is changed");
-                }
-                Some(End::Over) | None => tracing::info!(%cron, "the cron has no further tick"),
-            },
+    for Fired { cron, outcome, next } in fired {
+        if let Outcome::StoredBefore { message } = outcome {
+            tracing::warn!(%cron, %message, "the tick has its message already; none was added");
         }
-    }
-}
-
-fn stored_at(fired: &Fired) -> Option<Timestamp> {
-    match fired.next {
-        NextTick::Stored { at, .. } | NextTick::StoredBefore { at, .. } => Some(at),
-        NextTick::None => None,
+        if next.is_none() {
+            match invalid.get(cron) {
+                Some(reason) => {
+                    tracing::error!(%cron, %reason, "the cron's schedule cannot be read; it fires no more until it is changed");
+                }
+                None => tracing::info!(%cron, "the cron has no further tick"),
+            }
+        }
     }
 }
 
 /// The shards of new messages that are due before `time`.
 fn due_before(fired: &[Fired], time: Timestamp) -> Vec<Shard> {
-    let shard = |fired: &Fired| match fired.next {
-        NextTick::Stored { at, shard } if at < time => Some(shard),
-        NextTick::Stored { .. } | NextTick::StoredBefore { .. } | NextTick::None => None,
+    let shard = |fired: &Fired| match fired.outcome {
+        Outcome::Stored { due, shard } if due < time => Some(shard),
+        Outcome::Stored { .. } | Outcome::StoredBefore { .. } | Outcome::Overlapped | Outcome::Nothing => None,
     };
     fired.iter().filter_map(shard).collect()
 }
@@ -258,58 +247,6 @@ mod tests {
 
     fn at(seconds: i64) -> Timestamp {
         Timestamp(MIDNIGHT.0 + seconds * SECOND)
-    }
-
-    fn cron(id: i64, schedule: &str, zone: &str, fired_at: Timestamp) -> DueCron {
-        DueCron { id: CronId(id), schedule: schedule.to_owned(), time_zone: zone.to_owned(), fired_at }
-    }
-
-    fn planned(now: Timestamp, crons: Vec<DueCron>) -> Plan {
-        plan(Due { now, crons, upcoming: None }, &mut Schedules::default())
-    }
-
-    fn next(plan: &Plan) -> Vec<Option<Timestamp>> {
-        plan.firings.iter().map(|firing| firing.next).collect()
-    }
-
-    #[test]
-    fn each_due_cron_gets_the_tick_after_the_one_that_came() {
-        let now = Timestamp(at(0).0 + 20_000);
-        let plan = planned(
-            now,
-            vec![
-                cron(1, "*/1 * * * * *", "UTC", at(0)),
-                cron(2, "*/5 * * * *", "UTC", at(0)),
-                cron(3, "0 12 * * *", "Europe/Berlin", at(-13 * 3600)),
-            ],
-        );
-        assert_eq!(next(&plan), [Some(at(1)), Some(at(300)), Some(at(10 * 3600))]);
-        assert!(plan.ends.is_empty());
-    }
-
-    #[test]
-    fn a_cron_that_cannot_go_on_ends_alone() {
-        let plan = planned(
-            at(0),
-            vec![
-                cron(1, "every full moon", "UTC", at(0)),
-                cron(2, "*/1 * * * * *", "Moon/Tycho", at(0)),
-                cron(3, "*/1 * * * * *", "UTC", at(0)),
-            ],
-        );
-        assert_eq!(next(&plan), [None, None, Some(at(1))]);
-        assert!(matches!(plan.ends.get(&CronId(1)), Some(End::Invalid(_))));
-        assert!(matches!(plan.ends.get(&CronId(2)), Some(End::Invalid(_))));
-        assert_eq!(plan.ends.len(), 2);
-    }
-
-    #[test]
-    fn the_next_tick_is_never_the_one_that_came() {
-        // A database whose clock was set back sees a tick as due that lies ahead of its own time.
-        for now in [at(-3600), at(0), at(1), at(3600)] {
-            let plan = planned(now, vec![cron(1, "*/1 * * * * *", "UTC", at(0))]);
-            assert!(next(&plan)[0].is_some_and(|next| next > at(0)), "{now}");
-        }
     }
 
     #[test]
@@ -330,15 +267,16 @@ mod tests {
 
     #[test]
     fn only_what_is_due_soon_is_announced() {
-        let stored = |shard, tick| Fired { cron: CronId(1), next: NextTick::Stored { at: tick, shard: Shard(shard) } };
+        let fired = |outcome| Fired { cron: CronId(1), outcome, next: None };
+        let stored = |shard, due| fired(Outcome::Stored { due, shard: Shard(shard) });
         let fired = [
             stored(1, at(0)),
             stored(2, at(10)),
-            Fired { cron: CronId(2), next: NextTick::StoredBefore { at: at(0), message: MessageId(7) } },
-            Fired { cron: CronId(3), next: NextTick::None },
+            fired(Outcome::StoredBefore { message: MessageId(7) }),
+            fired(Outcome::Overlapped),
+            fired(Outcome::Nothing),
         ];
         assert_eq!(due_before(&fired, at(1)), [Shard(1)]);
-        assert_eq!(fired.iter().filter_map(stored_at).max(), Some(at(10)));
     }
 
     #[test]

@@ -1,39 +1,47 @@
-//! Crons: create, read, change, delete. Firing them is `tick`'s.
+//! Crons: create, read, change, delete, trigger. Firing them is `tick`'s.
 //!
-//! A cron is stored together with the message of its first tick, in one statement: there is no active cron without a
-//! future message. Who changes both a cron and its message locks the cron's row first.
+//! A cron whose messages are stored ahead is stored together with that of its first tick, in one transaction: there is no such cron
+//! without a future message while it is active. Who changes both a cron and its message locks the cron's row first.
 
 mod changing;
 mod listing;
+mod ticks;
+mod trigger;
+
+use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Integer, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::cron::{Missed, Overlap, Rules};
 use posthaste_core::entity::Entity;
 use posthaste_core::ids::{CronId, QueueId, Shard};
+use posthaste_core::schedule::{Schedule, Timing};
 use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::change::record_deletions;
 use crate::error::StoreError;
-use crate::reading::{from_postgres, to_postgres};
+use crate::reading::from_postgres;
 use crate::schema::crons;
 use crate::statement::statement;
 
-pub use changing::{NextTick, Stored, change, insert_all};
+pub use changing::{Scheduling, Stored, change, insert_all};
 pub use listing::{count, find, of_queues};
+pub use ticks::{Tick, ticks};
+pub use trigger::{Triggered, trigger};
 
 /// A cron as stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cron {
     pub id: CronId,
     pub queue_id: QueueId,
-    pub schedule: String,
-    /// Each of its messages carries it.
-    pub body: Option<String>,
-    /// A JSON object of header names to values; each of its messages carries them.
-    pub headers: Option<Value>,
+    pub settings: Settings,
+    pub paused: bool,
+    pub paused_at: Option<Timestamp>,
+    /// The next tick. While it is paused: the first that has not been fired. `None`: there is none any more.
+    pub next_fire_at: Option<Timestamp>,
     pub created_at: Timestamp,
     pub updated_at: Timestamp,
 }
@@ -42,11 +50,74 @@ pub struct Cron {
 #[derive(Debug, Clone, PartialEq)]
 pub struct NewCron {
     pub queue_id: QueueId,
-    pub schedule: String,
+    pub settings: Settings,
+    pub paused: bool,
+}
+
+/// What a cron does, and when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// One of this, `every` and `at`.
+    pub schedule: Option<String>,
     /// An IANA time zone's name.
     pub time_zone: String,
+    pub every: Option<Duration>,
+    pub at: Option<Timestamp>,
+    pub start_at: Option<Timestamp>,
+    pub end_at: Option<Timestamp>,
+    /// By how much a tick's message may be due after the tick.
+    pub jitter: Duration,
+    pub missed: Missed,
+    pub tolerance: Duration,
+    pub overlap: Overlap,
+    /// `None`: the queue's.
+    pub method: Option<String>,
+    /// Each of its messages carries it.
     pub body: Option<String>,
+    /// A JSON object of header names to values; each of its messages carries them.
     pub headers: Option<Value>,
+}
+
+impl Settings {
+    /// When a cron with these fires that was created then.
+    #[must_use]
+    pub fn timing(&self, created: Timestamp) -> Timing {
+        Timing {
+            schedule: self.schedule.clone(),
+            every: self.every,
+            at: self.at,
+            time_zone: self.time_zone.clone(),
+            start: self.start_at,
+            end: self.end_at,
+            created,
+        }
+    }
+
+    #[must_use]
+    pub fn rules(&self) -> Rules {
+        Rules { missed: self.missed, tolerance: self.tolerance, overlap: self.overlap }
+    }
+}
+
+impl Default for Settings {
+    /// As a cron is of which nothing is said; it still needs one of `schedule`, `every` and `at`.
+    fn default() -> Settings {
+        Settings {
+            schedule: None,
+            time_zone: Schedule::DEFAULT_TIME_ZONE.to_owned(),
+            every: None,
+            at: None,
+            start_at: None,
+            end_at: None,
+            jitter: Duration::ZERO,
+            missed: Missed::default(),
+            tolerance: Rules::TOLERANCE,
+            overlap: Overlap::default(),
+            method: None,
+            body: None,
+            headers: None,
+        }
+    }
 }
 
 /// A cron that has been deleted, and the shard whose owner has its future message to drop.
@@ -61,9 +132,21 @@ pub struct DeletedCron {
 struct Row {
     id: i64,
     queue_id: i64,
-    schedule: String,
+    schedule: Option<String>,
+    time_zone: String,
+    every_us: Option<i64>,
+    at: Option<PgTimestamp>,
+    start_at: Option<PgTimestamp>,
+    end_at: Option<PgTimestamp>,
+    jitter_us: i64,
+    missed: String,
+    tolerance_us: i64,
+    overlap: String,
+    method: Option<String>,
     body: Option<String>,
     headers: Option<Value>,
+    paused_at: Option<PgTimestamp>,
+    next_fire_at: Option<PgTimestamp>,
     created_at: PgTimestamp,
     updated_at: PgTimestamp,
 }
@@ -73,48 +156,44 @@ impl From<Row> for Cron {
         Cron {
             id: CronId(row.id),
             queue_id: QueueId(row.queue_id),
-            schedule: row.schedule,
-            body: row.body,
-            headers: row.headers,
+            settings: Settings {
+                schedule: row.schedule,
+                time_zone: row.time_zone,
+                every: row.every_us.map(duration),
+                at: row.at.map(from_postgres),
+                start_at: row.start_at.map(from_postgres),
+                end_at: row.end_at.map(from_postgres),
+                jitter: duration(row.jitter_us),
+                // The table's constraints let nothing else in.
+                missed: Missed::parse(&row.missed).unwrap_or_default(),
+                tolerance: duration(row.tolerance_us),
+                overlap: Overlap::parse(&row.overlap).unwrap_or_default(),
+                method: row.method,
+                body: row.body,
+                headers: row.headers,
+            },
+            paused: row.paused_at.is_some(),
+            paused_at: row.paused_at.map(from_postgres),
+            next_fire_at: row.next_fire_at.map(from_postgres),
             created_at: from_postgres(row.created_at),
             updated_at: from_postgres(row.updated_at),
         }
     }
 }
 
+/// From a column in microseconds.
+pub(crate) fn duration(micros: i64) -> Duration {
+    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+}
+
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
 /// The database's time, from which a next tick is computed.
 async fn clock(conn: &mut AsyncPgConnection) -> Result<Timestamp, StoreError> {
     let (now,): (PgTimestamp,) = Clock {}.get_result(conn).await?;
     Ok(from_postgres(now))
-}
-
-/// Creates a cron and the message of its first tick; tells the message's shard. `None`: there is no such queue.
-async fn insert(
-    conn: &mut AsyncPgConnection,
-    cron: &NewCron,
-    first: Timestamp,
-) -> Result<Option<(Cron, Shard)>, StoreError> {
-    let insert = Insert {
-        queue: cron.queue_id.0,
-        schedule: cron.schedule.clone(),
-        time_zone: cron.time_zone.clone(),
-        body: cron.body.clone(),
-        headers: cron.headers.clone(),
-        first: to_postgres(first),
-    };
-    let stored: Option<(i64, PgTimestamp, i32)> = insert.get_result(conn).await.optional()?;
-    Ok(stored.map(|(id, created_at, shard)| {
-        let cron = Cron {
-            id: CronId(id),
-            queue_id: cron.queue_id,
-            schedule: cron.schedule.clone(),
-            body: cron.body.clone(),
-            headers: cron.headers.clone(),
-            created_at: from_postgres(created_at),
-            updated_at: from_postgres(created_at),
-        };
-        (cron, Shard(shard))
-    }))
 }
 
 /// Reads a cron.
@@ -168,38 +247,4 @@ statement! {
     row (Integer,)
     "UPDATE posthaste.pending SET cancelled = true, xid = pg_current_xact_id()
      WHERE message_id = {message} RETURNING shard"
-}
-
-statement! {
-    /// Returns nothing where the queue does not exist.
-    struct Insert {
-        queue: i64 => BigInt,
-        schedule: String => Text,
-        time_zone: String => Text,
-        body: Option<String> => Nullable<Text>,
-        headers: Option<Value> => Nullable<Jsonb>,
-        first: PgTimestamp => Timestamptz,
-    }
-    row (BigInt, Timestamptz, Integer)
-    "WITH queue AS MATERIALIZED (
-         SELECT q.id, q.spread, nextval('posthaste.message_ids') AS message_id
-         FROM posthaste.queues q WHERE q.id = {queue}
-     ), cron AS (
-         INSERT INTO posthaste.crons (queue_id, schedule, time_zone, body, headers, next_fire_at, next_message_id)
-         SELECT q.id, {schedule}, {time_zone}, {body}, {headers}, {first}, q.message_id FROM queue q
-         RETURNING *
-     ), message AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, headers, scheduled_at, cron_id)
-         SELECT next_message_id, queue_id, body, headers, next_fire_at, id FROM cron
-     ), tick AS (
-         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id)
-         SELECT id, next_fire_at, next_message_id FROM cron
-     ), pending AS (
-         INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-         SELECT c.next_message_id, c.queue_id, posthaste.shard_of(c.queue_id, c.next_message_id, NULL, q.spread),
-                c.next_fire_at
-         FROM cron c CROSS JOIN queue q
-         RETURNING shard
-     )
-     SELECT c.id, c.created_at, p.shard FROM cron c CROSS JOIN pending p"
 }

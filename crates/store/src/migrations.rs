@@ -20,7 +20,7 @@ use crate::error::StoreError;
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../../migrations");
 
 /// The version of the schema that this program is built for.
-pub const SCHEMA_VERSION: i32 = 8;
+pub const SCHEMA_VERSION: i32 = 9;
 
 /// The oldest server that has all that is needed (`idle_session_timeout`, `DETACH PARTITION CONCURRENTLY`).
 const OLDEST_SERVER: i32 = 140_000;

@@ -30,6 +30,8 @@ pub struct Payload {
     pub shard: Shard,
     /// Attempts that have ended.
     pub attempt: i32,
+    /// `None`: the queue's.
+    pub method: Option<String>,
     pub body: Option<Vec<u8>>,
     pub headers: Option<Map<String, Value>>,
     pub cron: Option<CronId>,
@@ -90,6 +92,7 @@ type PlaceSql = (Bool, Bool, Nullable<BigInt>, Nullable<Timestamptz>);
 type PlaceTuple = (bool, bool, Option<i64>, Option<PgTimestamp>);
 type MessageSql = (
     Nullable<Text>,
+    Nullable<Text>,
     Nullable<Binary>,
     Nullable<Jsonb>,
     Nullable<BigInt>,
@@ -101,6 +104,7 @@ type MessageSql = (
     Nullable<BigInt>,
 );
 type MessageTuple = (
+    Option<String>,
     Option<String>,
     Option<Vec<u8>>,
     Option<Value>,
@@ -147,7 +151,7 @@ statement! {
     "SELECT b.message_id, b.queue_id, b.shard, b.due_at, b.attempt, b.held_until, b.cancelled, b.priority, b.key_hash,
             b.fits, q.paused_at IS NOT NULL,
             coalesce(posthaste.shard_of(b.queue_id, b.message_id, b.key_hash, q.spread) <> b.shard, false),
-            b.first_of_key, b.held_beside,
+            b.first_of_key, b.held_beside, b.method,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.body_binary END,
             CASE WHEN b.fits AND q.paused_at IS NULL THEN b.headers END,
@@ -155,7 +159,7 @@ statement! {
             b.connect_timeout_ms, b.timeout_ms, b.traceparent, b.tracestate, b.origin, b.replay_of, b.event_type, q.revision
        FROM (
             SELECT p.message_id, p.queue_id, p.shard, p.due_at, p.attempt, p.held_until, p.cancelled, p.priority, p.key_hash,
-                   m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
+                   m.method, m.body, m.body_binary, m.headers, m.cron_id, m.scheduled_at, m.created_at, m.expires_at,
                    m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.origin, m.replay_of, m.event_type,
                    row_number() OVER w = 1
                    OR sum(coalesce(octet_length(m.body), octet_length(m.body_binary), 0)) OVER w <= {bytes} AS fits,
@@ -220,6 +224,7 @@ pub async fn payloads(conn: &mut AsyncPgConnection, starts: &[Start], bytes: i64
 
 fn payload(row: Row, message: MessageTuple) -> Payload {
     let (
+        method,
         text,
         binary,
         headers,
@@ -236,6 +241,7 @@ fn payload(row: Row, message: MessageTuple) -> Payload {
         queue: row.queue,
         shard: row.shard,
         attempt: row.attempt,
+        method,
         body: text.map(String::into_bytes).or(binary),
         headers: headers.and_then(object),
         cron: cron.map(CronId),

@@ -39,7 +39,7 @@ pub enum Kept {
     /// What subscriptions are told of deletions.
     Deletions,
     AuditLog,
-    /// Ticks of crons whose message is stored.
+    /// What became of crons' ticks.
     Ticks,
     TestDeliveries,
 }
@@ -48,10 +48,10 @@ impl Kept {
     /// The table, and the indexed time that says how old a row is.
     const fn place(self) -> (&'static str, &'static str) {
         match self {
-            Kept::Deletions => ("posthaste.deletions", "at"),
-            Kept::AuditLog => ("posthaste.audit_log", "at"),
-            Kept::Ticks => ("posthaste.cron_ticks", "tick"),
-            Kept::TestDeliveries => ("posthaste.test_deliveries", "requested_at"),
+            Kept::Deletions => ("posthaste.deletions", "o.at"),
+            Kept::AuditLog => ("posthaste.audit_log", "o.at"),
+            Kept::Ticks => ("posthaste.cron_ticks", "coalesce(o.until, o.tick)"),
+            Kept::TestDeliveries => ("posthaste.test_deliveries", "o.requested_at"),
         }
     }
 }
@@ -69,8 +69,8 @@ pub async fn delete_old(
     let (table, time) = kept.place();
     let delete = format!(
         "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-             SELECT o.ctid FROM {table} o WHERE o.{time} < (SELECT clock_timestamp() - make_interval(secs => $1))
-             ORDER BY o.{time} LIMIT $2))"
+             SELECT o.ctid FROM {table} o WHERE {time} < (SELECT clock_timestamp() - make_interval(secs => $1))
+             ORDER BY {time} LIMIT $2))"
     );
     let delete = diesel::sql_query(delete).bind::<BigInt, _>(seconds(age)).bind::<BigInt, _>(i64::from(limit));
     u64::try_from(delete.execute(conn).await?).map_err(|_| StoreError::unexpected("a count beyond 64 bits"))

@@ -41,14 +41,25 @@ diesel::table! {
     posthaste.crons (id) {
         id -> BigInt,
         queue_id -> BigInt,
-        schedule -> Text,
+        schedule -> Nullable<Text>,
         time_zone -> Text,
         body -> Nullable<Text>,
         headers -> Nullable<Jsonb>,
+        paused_at -> Nullable<Timestamptz>,
         next_fire_at -> Nullable<Timestamptz>,
         next_message_id -> Nullable<BigInt>,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        every_us -> Nullable<BigInt>,
+        at -> Nullable<Timestamptz>,
+        start_at -> Nullable<Timestamptz>,
+        end_at -> Nullable<Timestamptz>,
+        jitter_us -> BigInt,
+        method -> Nullable<Text>,
+        missed -> Text,
+        tolerance_us -> BigInt,
+        overlap -> Text,
+        resumed_at -> Nullable<Timestamptz>,
     }
 }
 

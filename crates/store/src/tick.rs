@@ -1,16 +1,20 @@
-//! The ticks of crons: which crons are due, and storing the message of a cron's next tick.
+//! The ticks of crons: which crons are due, and storing what follows.
 //!
-//! An active cron always has the message of its next tick stored already, so that it is delivered on time while no
-//! scheduler runs. Once that tick has come, [`fire`] stores the one after it. It is a compare-and-set on the cron's own
-//! row (`next_fire_at`, and the schedule that the new tick was computed from), in one statement with the message: each
-//! tick is stored once, whatever crashes, and with any number of leaders at work.
+//! [`fire`] is a compare-and-set on the cron's own row (where it stands, and the revision of its settings that the decision came from),
+//! in one statement with the message and the record of the tick: each tick is stored once, whatever crashes, and with any number of
+//! leaders at work. What is to follow is decided by [`posthaste_core::cron`].
+
+use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
-use diesel::sql_types::{Array, BigInt, Integer, Nullable, Text, Timestamptz};
+use diesel::sql_types::{Array, BigInt, Bool, Integer, Nullable, Text, Timestamptz};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
+use posthaste_core::cron::{Missed, Overlap, Rules, Standing, Step, jitter};
 use posthaste_core::ids::{CronId, MessageId, Shard};
+use posthaste_core::schedule::Timing;
 use posthaste_core::time::Timestamp;
 
+use crate::cron::duration;
 use crate::error::StoreError;
 use crate::reading::{from_postgres, to_postgres};
 use crate::statement::statement;
@@ -20,11 +24,14 @@ use crate::statement::statement;
 pub struct DueCron {
     pub id: CronId,
     /// As the user wrote it; it was valid when it was stored.
-    pub schedule: String,
-    /// An IANA name.
-    pub time_zone: String,
-    /// The tick that has come. Its message is stored.
-    pub fired_at: Timestamp,
+    pub timing: Timing,
+    pub rules: Rules,
+    pub jitter: Duration,
+    /// The tick that has come, and whether its message is stored.
+    pub standing: Standing,
+    /// When it was last resumed.
+    pub resumed_at: Option<Timestamp>,
+    revision: PgTimestamp,
 }
 
 /// What [`due`] saw.
@@ -42,48 +49,71 @@ pub struct Due {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Firing {
     pub cron: DueCron,
-    /// The tick to store. `None` ends the cron: it has no tick any more until it is changed.
-    pub next: Option<Timestamp>,
+    pub step: Step,
 }
 
 /// What [`fire`] did for a cron.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fired {
     pub cron: CronId,
-    pub next: NextTick,
+    pub outcome: Outcome,
+    /// The tick at which it stands now; `None`: it has ended.
+    pub next: Option<Timestamp>,
 }
 
-/// What became of a cron's next tick.
+/// What became of the tick that was to be fired.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NextTick {
-    /// Its message is stored now, in this shard.
-    Stored { at: Timestamp, shard: Shard },
+pub enum Outcome {
+    /// There was none.
+    Nothing,
+    /// Its message is stored now, in this shard, to be due then.
+    Stored { due: Timestamp, shard: Shard },
     /// It already had this message, which stays its only one.
-    StoredBefore { at: Timestamp, message: MessageId },
-    /// There is none: the cron has ended.
-    None,
+    StoredBefore { message: MessageId },
+    /// The firing before it has not ended.
+    Overlapped,
 }
 
 statement! {
-    struct DueCrons { aside: Vec<i64> => Array<BigInt>, limit: i64 => BigInt }
-    row (Timestamptz, Nullable<Timestamptz>, Nullable<BigInt>, Nullable<Text>, Nullable<Text>, Nullable<Timestamptz>)
     // The clock is read once, in a sub-select: compared with the volatile function itself, no index could be used.
-    // The outer join makes one row, with the clock, where nothing is due.
+    struct Clock {}
+    row (Timestamptz, Nullable<Timestamptz>)
     "WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now)
      SELECT clock.now,
             (SELECT min(c.next_fire_at) FROM posthaste.crons c
-             WHERE c.paused_at IS NULL AND c.next_fire_at > (SELECT now FROM clock)),
-            due.id, due.schedule, due.time_zone, due.next_fire_at
-     FROM clock LEFT JOIN LATERAL (
-         SELECT c.id, c.schedule, c.time_zone, c.next_fire_at
-         FROM posthaste.crons c
-         WHERE c.paused_at IS NULL AND c.next_fire_at <= (SELECT now FROM clock) AND c.id <> ALL ({aside})
-         ORDER BY c.next_fire_at
-         LIMIT {limit}
-     ) due ON true"
+             WHERE c.paused_at IS NULL AND c.next_fire_at > (SELECT now FROM clock))
+     FROM clock"
 }
 
-type DueRow = (PgTimestamp, Option<PgTimestamp>, Option<i64>, Option<String>, Option<String>, Option<PgTimestamp>);
+type TimingSql = (
+    Nullable<Text>,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    Text,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    Timestamptz,
+);
+type TimingTuple =
+    (Option<String>, Option<i64>, Option<PgTimestamp>, String, Option<PgTimestamp>, Option<PgTimestamp>, PgTimestamp);
+type DueTuple = (i64, TimingTuple, (String, i64, String, i64), (PgTimestamp, bool, Option<PgTimestamp>, PgTimestamp));
+
+statement! {
+    struct DueCrons { now: PgTimestamp => Timestamptz, aside: Vec<i64> => Array<BigInt>, limit: i64 => BigInt }
+    row (
+        BigInt,
+        TimingSql,
+        (Text, BigInt, Text, BigInt),
+        (Timestamptz, Bool, Nullable<Timestamptz>, Timestamptz),
+    )
+    "SELECT c.id, c.schedule, c.every_us, c.at, c.time_zone, c.start_at, c.end_at, c.created_at,
+            c.missed, c.tolerance_us, c.overlap, c.jitter_us,
+            c.next_fire_at, c.next_message_id IS NOT NULL, c.resumed_at, c.updated_at
+     FROM posthaste.crons c
+     WHERE c.paused_at IS NULL AND c.next_fire_at <= {now} AND c.id <> ALL ({aside})
+     ORDER BY c.next_fire_at
+     LIMIT {limit}"
+}
 
 /// The crons whose tick has come by the database's clock, the earliest `limit` of them and none of `aside`, and the
 /// earliest tick to come.
@@ -91,71 +121,129 @@ type DueRow = (PgTimestamp, Option<PgTimestamp>, Option<i64>, Option<String>, Op
 /// # Errors
 /// Any [`StoreError`].
 pub async fn due(conn: &mut AsyncPgConnection, aside: &[CronId], limit: u16) -> Result<Due, StoreError> {
-    let statement = DueCrons { aside: aside.iter().map(|id| id.0).collect(), limit: i64::from(limit) };
-    let rows: Vec<DueRow> = statement.load(conn).await?;
-    let clock = rows.as_slice().first().map(|row| (row.0, row.1));
-    let (now, upcoming) = clock.ok_or(StoreError::unexpected("due crons without a clock"))?;
-    let crons = rows.into_iter().filter_map(|(_, _, id, schedule, time_zone, fired_at)| {
-        let (id, fired_at) = (CronId(id?), from_postgres(fired_at?));
-        Some(DueCron { id, schedule: schedule?, time_zone: time_zone?, fired_at })
-    });
-    Ok(Due { now: from_postgres(now), crons: crons.collect(), upcoming: upcoming.map(from_postgres) })
+    let (now, upcoming): (PgTimestamp, Option<PgTimestamp>) = Clock {}.get_result(conn).await?;
+    let statement = DueCrons { now, aside: aside.iter().map(|id| id.0).collect(), limit: i64::from(limit) };
+    let rows: Vec<DueTuple> = statement.load(conn).await?;
+    let crons: Result<Vec<DueCron>, StoreError> = rows.into_iter().map(due_cron).collect();
+    Ok(Due { now: from_postgres(now), crons: crons?, upcoming: upcoming.map(from_postgres) })
+}
+
+fn due_cron((id, timing, rules, standing): DueTuple) -> Result<DueCron, StoreError> {
+    let (schedule, every, at, time_zone, start, end, created) = timing;
+    let (missed, tolerance, overlap, jitter) = rules;
+    let (tick, stored, resumed_at, revision) = standing;
+    let unknown = StoreError::unexpected("a cron with an unknown policy");
+    Ok(DueCron {
+        id: CronId(id),
+        timing: Timing {
+            schedule,
+            every: every.map(duration),
+            at: at.map(from_postgres),
+            time_zone,
+            start: start.map(from_postgres),
+            end: end.map(from_postgres),
+            created: from_postgres(created),
+        },
+        rules: Rules {
+            missed: Missed::parse(&missed).ok_or(unknown.clone())?,
+            tolerance: duration(tolerance),
+            overlap: Overlap::parse(&overlap).ok_or(unknown)?,
+        },
+        jitter: duration(jitter),
+        standing: Standing { tick: from_postgres(tick), stored },
+        resumed_at: resumed_at.map(from_postgres),
+        revision,
+    })
 }
 
 statement! {
     struct Fire {
         crons: Vec<i64> => Array<BigInt>,
-        schedules: Vec<String> => Array<Text>,
-        zones: Vec<String> => Array<Text>,
-        fired: Vec<PgTimestamp> => Array<Timestamptz>,
+        revisions: Vec<PgTimestamp> => Array<Timestamptz>,
+        stands: Vec<PgTimestamp> => Array<Timestamptz>,
+        stored: Vec<bool> => Array<Bool>,
+        ticks: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+        dues: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+        caught_up: Vec<bool> => Array<Bool>,
+        alone: Vec<bool> => Array<Bool>,
+        skipped_first: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+        skipped_last: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+        skipped_count: Vec<Option<i32>> => Array<Nullable<Integer>>,
+        reasons: Vec<&'static str> => Array<Text>,
         next: Vec<Option<PgTimestamp>> => Array<Nullable<Timestamptz>>,
+        ahead: Vec<bool> => Array<Bool>,
     }
-    row (BigInt, Nullable<Timestamptz>, Nullable<Integer>, Nullable<BigInt>)
+    row (BigInt, Nullable<Timestamptz>, Nullable<Integer>, Nullable<BigInt>, Bool, Nullable<Timestamptz>)
     // `locked` is the compare; a row that another transaction holds is waited for and compared again as that one left it.
     // A tick that is in cron_ticks already has its message, and gets no other. It is looked up rather than skipped by ON
     // CONFLICT, so that a conflict which cannot be explained fails the statement and is seen.
     "WITH planned AS MATERIALIZED (
-         SELECT * FROM unnest({crons}, {schedules}, {zones}, {fired}, {next})
-             AS planned (cron_id, schedule, time_zone, fired_at, next_fire_at)
+         SELECT * FROM unnest({crons}, {revisions}, {stands}, {stored}, {ticks}, {dues}, {caught_up}, {alone},
+                              {skipped_first}, {skipped_last}, {skipped_count}, {reasons}, {next}, {ahead})
+             AS planned (cron_id, revision, stands, stored, tick, due, caught_up, alone,
+                         skipped_first, skipped_last, skipped_count, reason, next_fire_at, ahead)
      ), locked AS MATERIALIZED (
-         SELECT c.id AS cron_id, c.queue_id, c.body, c.headers, q.spread, planned.next_fire_at
+         SELECT planned.*, c.queue_id, c.method, c.body, c.headers, c.firings, q.spread,
+                coalesce(c.next_message_id, c.last_message_id) AS before
          FROM planned
-         JOIN posthaste.crons c ON c.id = planned.cron_id AND c.next_fire_at = planned.fired_at
-             AND c.schedule = planned.schedule AND c.time_zone = planned.time_zone AND c.paused_at IS NULL
+         JOIN posthaste.crons c ON c.id = planned.cron_id AND c.next_fire_at = planned.stands
+             AND (c.next_message_id IS NOT NULL) = planned.stored
+             AND c.updated_at = planned.revision AND c.paused_at IS NULL
          JOIN posthaste.queues q ON q.id = c.queue_id
          ORDER BY c.id
          FOR NO KEY UPDATE OF c
-     ), numbered AS MATERIALIZED (
-         SELECT locked.*, tick.message_id AS stored_before,
-             CASE WHEN locked.next_fire_at IS NOT NULL AND tick.message_id IS NULL
-                  THEN nextval('posthaste.message_ids') END AS message_id
+     ), looked AS MATERIALIZED (
+         SELECT locked.*, known.message_id AS stored_before,
+                locked.alone AND locked.tick IS NOT NULL AND pending.message_id IS NOT NULL AS overlapped
          FROM locked
-         LEFT JOIN posthaste.cron_ticks tick ON tick.cron_id = locked.cron_id AND tick.tick = locked.next_fire_at
+         LEFT JOIN LATERAL (
+             SELECT t.message_id FROM posthaste.cron_ticks t
+             WHERE t.cron_id = locked.cron_id AND t.tick = locked.tick AND t.message_id IS NOT NULL
+         ) known ON true
+         LEFT JOIN LATERAL (
+             SELECT p.message_id FROM posthaste.pending p WHERE locked.alone AND p.message_id = locked.before OFFSET 0
+         ) pending ON true
+     ), numbered AS MATERIALIZED (
+         SELECT looked.*, looked.firings + 1 AS number,
+                CASE WHEN looked.tick IS NOT NULL AND looked.stored_before IS NULL AND NOT looked.overlapped
+                     THEN nextval('posthaste.message_ids') END AS message_id
+         FROM looked
      ), fresh AS MATERIALIZED (
          SELECT numbered.*, posthaste.shard_of(queue_id, message_id, NULL, spread) AS shard
          FROM numbered WHERE message_id IS NOT NULL
      ), ticks AS (
-         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id)
-         SELECT cron_id, next_fire_at, message_id FROM fresh
+         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id, outcome, number)
+         SELECT cron_id, tick, message_id, CASE WHEN caught_up THEN 'caught_up' ELSE 'fired' END, number FROM fresh
+     ), skipped AS (
+         INSERT INTO posthaste.cron_ticks (cron_id, tick, outcome, reason, until, count)
+         SELECT cron_id, skipped_first, 'skipped', reason, skipped_last, skipped_count
+         FROM numbered WHERE skipped_first IS NOT NULL
+         UNION ALL
+         SELECT cron_id, tick, 'skipped', 'overlap', NULL, NULL FROM numbered WHERE overlapped AND stored_before IS NULL
+         ON CONFLICT DO NOTHING
      ), messages AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, headers, scheduled_at, cron_id)
-         SELECT message_id, queue_id, body, headers, next_fire_at, cron_id FROM fresh
+         INSERT INTO posthaste.messages (id, queue_id, method, body, headers, scheduled_at, cron_id)
+         SELECT message_id, queue_id, method, body, posthaste.cron_headers(headers, tick, number), due, cron_id FROM fresh
      ), pending AS (
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-         SELECT message_id, queue_id, shard, next_fire_at FROM fresh
+         SELECT message_id, queue_id, shard, due FROM fresh
      ), moved AS (
          UPDATE posthaste.crons c
-         SET next_fire_at = numbered.next_fire_at, next_message_id = coalesce(numbered.message_id, stored_before)
+         SET next_fire_at = numbered.next_fire_at,
+             next_message_id = CASE WHEN numbered.ahead THEN coalesce(numbered.message_id, numbered.stored_before) END,
+             last_message_id = CASE WHEN numbered.ahead THEN numbered.before
+                                    ELSE coalesce(numbered.message_id, numbered.stored_before, numbered.before) END,
+             firings = CASE WHEN numbered.message_id IS NULL THEN c.firings ELSE numbered.number END
          FROM numbered WHERE c.id = numbered.cron_id
      )
-     SELECT cron_id, next_fire_at, posthaste.shard_of(queue_id, message_id, NULL, spread), stored_before
+     SELECT cron_id, due, posthaste.shard_of(queue_id, message_id, NULL, spread), stored_before, overlapped, next_fire_at
      FROM numbered"
 }
 
-/// Cron, next tick, the shard of its message if that is new, its message if that was there before.
-type FiredRow = (i64, Option<PgTimestamp>, Option<i32>, Option<i64>);
+/// Cron, when the message is due, its shard if it is new, the message if that was there before, whether it was left out, the next tick.
+type FiredRow = (i64, Option<PgTimestamp>, Option<i32>, Option<i64>, bool, Option<PgTimestamp>);
 
-/// Stores the next tick of every cron in `firings`, in one transaction, and answers what was done. Crons that are no
+/// Stores what follows for every cron in `firings`, in one transaction, and answers what was done. Crons that are no
 /// longer as they were read (fired by another leader, changed, paused, deleted) are left alone and absent from the
 /// answer.
 ///
@@ -164,21 +252,42 @@ type FiredRow = (i64, Option<PgTimestamp>, Option<i32>, Option<i64>);
 /// [`ensure_partitions`](crate::partition::ensure_partitions) and try again. After any error, a lost connection too, the
 /// same firings may be sent again: what was stored is not stored twice.
 pub async fn fire(conn: &mut AsyncPgConnection, firings: &[Firing]) -> Result<Vec<Fired>, StoreError> {
+    fn each<T>(firings: &[Firing], of: impl Fn(&Firing) -> T) -> Vec<T> {
+        firings.iter().map(of).collect()
+    }
+    let due = |firing: &Firing| {
+        let fire = firing.step.fire?;
+        Some(to_postgres(fire.tick.saturating_add(jitter(firing.cron.jitter, firing.cron.id, fire.tick))))
+    };
+    let reason = |firing: &Firing| {
+        let is_of_the_pause = firing.step.skipped.zip(firing.cron.resumed_at).is_some_and(|(of, at)| of.first <= at);
+        if is_of_the_pause { "paused" } else { "missed" }
+    };
     let statement = Fire {
-        crons: firings.iter().map(|firing| firing.cron.id.0).collect(),
-        schedules: firings.iter().map(|firing| firing.cron.schedule.clone()).collect(),
-        zones: firings.iter().map(|firing| firing.cron.time_zone.clone()).collect(),
-        fired: firings.iter().map(|firing| to_postgres(firing.cron.fired_at)).collect(),
-        next: firings.iter().map(|firing| firing.next.map(to_postgres)).collect(),
+        crons: each(firings, |firing| firing.cron.id.0),
+        revisions: each(firings, |firing| firing.cron.revision),
+        stands: each(firings, |firing| to_postgres(firing.cron.standing.tick)),
+        stored: each(firings, |firing| firing.cron.standing.stored),
+        ticks: each(firings, |firing| firing.step.fire.map(|fire| to_postgres(fire.tick))),
+        dues: each(firings, due),
+        caught_up: each(firings, |firing| firing.step.fire.is_some_and(|fire| fire.caught_up)),
+        alone: each(firings, |firing| firing.cron.rules.overlap == Overlap::Skip),
+        skipped_first: each(firings, |firing| firing.step.skipped.map(|range| to_postgres(range.first))),
+        skipped_last: each(firings, |firing| firing.step.skipped.map(|range| to_postgres(range.last))),
+        skipped_count: each(firings, |firing| firing.step.skipped?.count.and_then(|count| i32::try_from(count).ok())),
+        reasons: each(firings, reason),
+        next: each(firings, |firing| firing.step.next.map(|next| to_postgres(next.tick))),
+        ahead: each(firings, |firing| firing.step.next.is_some_and(|next| next.stored)),
     };
     let rows: Vec<FiredRow> = statement.load(conn).await?;
-    let fired = rows.into_iter().map(|(cron, next, shard, before)| {
-        let next = match (next.map(from_postgres), shard, before) {
-            (Some(at), Some(shard), _) => NextTick::Stored { at, shard: Shard(shard) },
-            (Some(at), None, Some(message)) => NextTick::StoredBefore { at, message: MessageId(message) },
-            (Some(_), None, None) | (None, ..) => NextTick::None,
+    let fired = rows.into_iter().map(|(cron, due, shard, before, overlapped, next)| {
+        let outcome = match (due.map(from_postgres), shard, before) {
+            (Some(due), Some(shard), _) => Outcome::Stored { due, shard: Shard(shard) },
+            (_, _, Some(message)) => Outcome::StoredBefore { message: MessageId(message) },
+            _ if overlapped => Outcome::Overlapped,
+            _ => Outcome::Nothing,
         };
-        Fired { cron: CronId(cron), next }
+        Fired { cron: CronId(cron), outcome, next: next.map(from_postgres) }
     });
     Ok(fired.collect())
 }

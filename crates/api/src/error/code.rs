@@ -74,6 +74,8 @@ codes! {
     BacklogFull => "PH_BACKLOG_FULL",
     /// Only a message that has ended can be replayed.
     StillPending => "PH_STILL_PENDING",
+    /// Firings of the cron must not overlap, and the last one has not ended.
+    Unfinished => "PH_UNFINISHED",
     /// The body names a queue that does not exist.
     UnknownQueue => "PH_UNKNOWN_QUEUE",
     /// The idempotency key was used before, for another message.

@@ -83,19 +83,21 @@ impl Shown for Messages {
 
 impl Shown for Crons {
     const REFERENCES: &'static [CronField] = &[CronField::QueueId];
-    const NEVER_GIVEN: &'static [CronField] = &[CronField::CreatedAt, CronField::UpdatedAt];
+    const NEVER_GIVEN: &'static [CronField] =
+        &[CronField::CreatedAt, CronField::UpdatedAt, CronField::PausedAt, CronField::NextFireAt];
     const ALSO_GIVEN: &'static [(&'static str, &'static str)] = &[];
 
     fn relations(object: Object) -> Object {
         object
             .field(parent::<Crons, Queues>("queue", CronField::QueueId))
             .field(children::<Crons, Messages>("messages", MessageField::CronId))
+            .field(super::crons::ticks())
     }
 
     fn behind(name: &str) -> Option<CronField> {
         match name {
             "queue" => Some(CronField::QueueId),
-            "messages" => Some(CronField::Id),
+            "messages" | "ticks" => Some(CronField::Id),
             _ => None,
         }
     }

@@ -9,6 +9,7 @@
 
 mod arguments;
 mod children;
+mod crons;
 mod document;
 mod entities;
 mod execution;
@@ -73,8 +74,12 @@ pub fn schema() -> Result<Schema, SchemaError> {
         )*};
     }
     add!(Queues, Messages, Crons);
-    for object in
-        extras::objects().into_iter().chain(secrets::objects()).chain(jobs::objects()).chain([topics::object()])
+    for object in extras::objects()
+        .into_iter()
+        .chain(secrets::objects())
+        .chain(jobs::objects())
+        .chain(crons::objects())
+        .chain([topics::object()])
     {
         builder = builder.register(object);
     }
@@ -83,8 +88,8 @@ pub fn schema() -> Result<Schema, SchemaError> {
     }
     builder
         .register(arguments::direction())
-        .register(topics::queries(jobs::queries(query)))
-        .register(topics::mutations(jobs::mutations(secrets::mutations(extras::mutations(mutation)))))
+        .register(crons::queries(topics::queries(jobs::queries(query))))
+        .register(crons::mutations(topics::mutations(jobs::mutations(secrets::mutations(extras::mutations(mutation))))))
         .register(subscription)
         .finish()
 }
@@ -122,6 +127,7 @@ mod tests {
             "publishToTopic(topic: String!, message: JSONObject!): [Message]",
             "or: [QueueWhereArgumentsOr]",
             "direction: OrderByDirection!",
+            "triggerCron(id: ID!): Message",
             "cronSaved: Cron",
             "cronDeleted: CronDeleted",
             "messages(limit: LimitInt, offset: Int, orderBy: [MessageOrderByArguments], where: MessageWhereArguments): [Message]",

@@ -8,6 +8,27 @@ pub fn meaning(entity: Entity, field: &str) -> &'static str {
         (_, "id") => "Given by Posthaste.",
         (Entity::Queue, "name") => "For people; need not be unique.",
         (_, "callbackUrl") => "Where its messages go.",
+        (Entity::Cron, "schedule") => {
+            "A cron expression of five fields, or six with seconds, or a macro such as `@hourly`; one of this, `every` and `at`."
+        }
+        (_, "timezone") => "The IANA time zone that the schedule is meant in.",
+        (_, "every") => "Instead of a schedule: the distance of its ticks, seconds or an ISO 8601 duration.",
+        (_, "at") => "Instead of a schedule: the only time at which it fires.",
+        (_, "startAt") => "It does not fire before; `every` counts from it.",
+        (_, "endAt") => "It does not fire after.",
+        (_, "jitter") => {
+            "By how much a message may be due after its tick, at most a day; always the same for the same tick."
+        }
+        (_, "missed") => {
+            "What becomes of ticks that are more than a minute late, or came while it was paused: none, the latest, or all (at most \
+             1000) are made up for."
+        }
+        (_, "missedTolerance") => "Missed ticks that are older are not made up for; seconds or an ISO 8601 duration.",
+        (_, "overlap") => "Whether it fires while the firing before it has not ended.",
+        (Entity::Cron, "method") => "The HTTP method of its messages; null: the queue's.",
+        (_, "paused") => "Whether it does not fire.",
+        (Entity::Cron, "pausedAt") => "Since when it does not fire.",
+        (_, "nextFireAt") => "Its next tick; null: there is none any more.",
         (_, "method") => "The HTTP method of its deliveries.",
         (Entity::Queue, "headers") => "The headers of each of its deliveries.",
         (Entity::Message, "headers") => "Its headers, over those of its queue.",

@@ -10,6 +10,7 @@ use super::operation::{Described, Describing, guarded, open};
 use super::schemas::{AnySchema, array, either, named, of, words};
 use super::{parameters, requests};
 use crate::error::ApiError;
+use crate::wire::tick;
 use posthaste_core::entity::{Entity, MessageField};
 
 pub fn all() -> Vec<Described> {
@@ -19,6 +20,7 @@ pub fn all() -> Vec<Described> {
         .chain(messages())
         .chain(jobs())
         .chain(topics())
+        .chain(crons())
         .chain(keys())
         .chain([audit_log()])
         .chain(graphql())
@@ -134,6 +136,54 @@ fn messages() -> Vec<Describing> {
         .error(ApiError::Refused)
         .answer("The new message.", named("Message"), &["location"]);
     vec![batch, cancel, attempts, replay]
+}
+
+fn crons() -> Vec<Describing> {
+    ["/crons", "/cron"].into_iter().flat_map(crons_at).collect()
+}
+
+fn crons_at(path: &str) -> Vec<Describing> {
+    let unknown = || [ApiError::OutcomeUnknown, ApiError::Refused];
+    let at = |action: &str| format!("{path}/{{id}}/{action}");
+    let text = |name: &str, meaning: &str| parameters::query(name, meaning, of(Type::String));
+    let count =
+        |most: i64, default: i64| of(Type::Integer).minimum(Some(1)).maximum(Some(most)).default(Some(json!(default)));
+    vec![
+        guarded(Post, &at("trigger"), "crons", "Fires a cron now, beside its schedule")
+            .description("Also if it is paused.")
+            .errors([ApiError::Unfinished, ApiError::BacklogFull { queue: Some(1) }])
+            .errors(unknown())
+            .answer("The message.", named("Message"), &["location"]),
+        guarded(Post, &at("pause"), "crons", "Stops a cron")
+            .description(
+                "A message that is to come is cancelled. What is missed meanwhile is dealt with as `missed` says.",
+            )
+            .errors(unknown())
+            .answer("The cron.", named("Cron"), &[]),
+        guarded(Post, &at("resume"), "crons", "Goes on with a cron").errors(unknown()).answer(
+            "The cron.",
+            named("Cron"),
+            &[],
+        ),
+        guarded(Get, &at("ticks"), "crons", "What became of the latest ticks of a cron")
+            .description("Latest first, of the last seven days.")
+            .parameter(parameters::query("limit", "How many.", count(tick::MOST, tick::DEFAULT)))
+            .parameter(text("before", "Only those before this time."))
+            .answer("The ticks.", list_of("CronTick"), &[]),
+        guarded(Get, &format!("{path}/preview"), "crons", "When a cron would fire")
+            .parameters([
+                text("schedule", "As the field of a cron."),
+                text("timezone", "As the field of a cron."),
+                text("every", "As the field of a cron."),
+                text("at", "As the field of a cron."),
+                text("startAt", "As the field of a cron."),
+                text("endAt", "As the field of a cron."),
+                text("from", "After when; now, if it is not given."),
+                parameters::query("count", "How many ticks.", count(tick::MOST_PREVIEWED, tick::PREVIEWED)),
+            ])
+            .errors([ApiError::InvalidValue { field: "schedule", problem: "…".to_owned() }])
+            .answer("In words, and its first ticks.", named("CronPreview"), &[]),
+    ]
 }
 
 fn jobs() -> Vec<Describing> {

@@ -209,16 +209,38 @@ fn message(kind: Of) -> AnySchema {
     object(properties, if kind == Of::Topic { &[] } else { &["queueId"] }).into()
 }
 
+/// A number of seconds, or an ISO 8601 duration.
+fn duration() -> utoipa::openapi::ObjectBuilder {
+    nullable(Type::String).schema_type(SchemaType::from_iter([Type::String, Type::Number, Type::Null]))
+}
+
 fn cron() -> AnySchema {
-    let schedule = of(Type::String).examples([json!("*/5 * * * *"), json!("@hourly")]);
+    let schedule = nullable(Type::String).examples([json!("*/5 * * * *"), json!("@hourly")]);
     let mut properties = vec![
         ("queueId", id()),
         described(CronField::Schedule, schedule),
+        described(CronField::Every, duration().examples([json!("PT15M")])),
+        ("at", time("Instead of a schedule: the only time at which it fires.")),
+        described(CronField::TimeZone, nullable(Type::String).examples([json!("Europe/Berlin")])),
+        ("startAt", time("It does not fire before; `every` counts from it.")),
+        ("endAt", time("It does not fire after.")),
+        described(CronField::Jitter, duration().examples([json!("PT30S")])),
+        described(CronField::Missed, words(["skip", "one", "all"]).default(Some(json!("one")))),
+        described(CronField::MissedTolerance, duration().default(Some(json!("P1D")))),
+        described(CronField::Overlap, words(["allow", "skip"]).default(Some(json!("allow")))),
+        described(CronField::Method, words(Method::ALL.map(Method::as_str))),
+        described(CronField::Paused, of(Type::Boolean).default(Some(json!(false)))),
         ("body", body()),
         ("headers", header_field()),
     ];
-    properties.extend(echoes(&[CronField::Id, CronField::CreatedAt, CronField::UpdatedAt]));
-    object(properties, &["queueId", "schedule"]).into()
+    properties.extend(echoes(&[
+        CronField::Id,
+        CronField::CreatedAt,
+        CronField::UpdatedAt,
+        CronField::PausedAt,
+        CronField::NextFireAt,
+    ]));
+    object(properties, &["queueId"]).into()
 }
 
 fn pause() -> AnySchema {

@@ -97,6 +97,8 @@ pub fn all(ids: IdStyle) -> Vec<(&'static str, AnySchema)> {
         ("RetryPolicy", super::policies::written()),
         ("Attempt", attempt()),
         ("Stats", stats()),
+        ("CronTick", cron_tick()),
+        ("CronPreview", cron_preview()),
         ("Job", job()),
         ("JobPreview", job_preview()),
         ("Subscription", subscription()),
@@ -244,6 +246,26 @@ fn stats() -> AnySchema {
         ),
     ])
     .into()
+}
+
+fn cron_tick() -> AnySchema {
+    let outcome = words(["upcoming", "fired", "caught_up", "triggered", "skipped"]);
+    let reason = words(["missed", "paused", "overlap"]).description(Some("Why it was skipped."));
+    whole(vec![
+        ("at", time().into()),
+        ("outcome", outcome.into()),
+        ("reason", or_null(reason.into())),
+        ("number", some_count("Of those that were fired by the schedule, from 1.")),
+        ("messageId", or_null(id(IdStyle::Text).into())),
+        ("until", nullable_time().description(Some("The last of those that were skipped together.")).into()),
+        ("count", some_count("How many were; null: one, or more than 10,000.")),
+    ])
+    .into()
+}
+
+fn cron_preview() -> AnySchema {
+    let description = of(Type::String).examples([json!("At 02:30 (Europe/Berlin).")]);
+    whole(vec![("description", description.into()), ("ticks", array(time()).into())]).into()
 }
 
 fn job() -> AnySchema {

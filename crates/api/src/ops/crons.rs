@@ -1,21 +1,23 @@
-//! Crons.
+//! Crons: the resource, and what can be done with one beyond reading and writing it.
 
 use futures_util::FutureExt;
-use posthaste_core::entity::CronField;
+use posthaste_core::entity::{CronField, Entity, Field, MessageField};
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::ids::{CronId, QueueId};
 use posthaste_core::listing::Listing;
-use posthaste_core::schedule::Schedule;
+use posthaste_core::schedule::Timing;
 use posthaste_core::time::Timestamp;
 use posthaste_store::changing::Changed;
-use posthaste_store::cron::{self, Cron, NewCron};
+use posthaste_store::cron::{self, Cron, NewCron, Settings, Tick, Triggered};
 use posthaste_store::error::StoreError;
+use posthaste_store::message::Message;
 use posthaste_store::partition::ensure_partitions;
 
-use super::{Deletion, Resource, Stored};
+use super::{Deletion, Messages, Resource, Stored};
 use crate::app::App;
+use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
-use crate::wire::cron::{CronPatch, new_output, output};
+use crate::wire::cron::{CronPatch, new_output, output, wrong};
 use crate::wire::fields::Fields;
 use crate::wire::output::Output;
 use crate::wire::value::invalid;
@@ -148,7 +150,91 @@ fn done(app: &App, changed: Changed<cron::Stored, ApiError>, named: Option<Queue
     }
 }
 
-fn next_tick(schedule: &str, time_zone: &str, after: Timestamp) -> Result<Timestamp, ApiError> {
-    let schedule = Schedule::parse(schedule, time_zone).map_err(|problem| invalid("schedule", problem))?;
-    schedule.next_after(after).ok_or_else(|| invalid("schedule", "the schedule never fires again"))
+fn next_tick(timing: &Timing, after: Timestamp) -> Result<Timestamp, ApiError> {
+    let schedule = timing.schedule().map_err(|problem| wrong(&problem))?;
+    let field = if timing.at.is_some() { "at" } else { "schedule" };
+    schedule.next_after(after).ok_or_else(|| invalid(field, "it never fires again"))
+}
+
+/// Stops or resumes a cron; answers it, `None` where there is none that the caller may change. Doing it twice is doing it once.
+///
+/// # Errors
+/// What the caller may not do; as any transaction.
+pub async fn set_paused(app: &App, caller: &Caller, id: i64, paused: bool) -> Result<Option<Cron>, ApiError> {
+    super::update::<Crons>(app, caller, id, if paused { r#"{"paused":true}"# } else { r#"{"paused":false}"# }, false)
+        .await
+}
+
+/// Fires a cron now, beside its schedule; answers the message, `None` where there is no such cron for the caller.
+///
+/// # Errors
+/// [`ApiError::Unfinished`]; what the caller may not do; as any transaction.
+pub async fn trigger(app: &App, caller: &Caller, id: i64) -> Result<Option<Message>, ApiError> {
+    let grant = caller.grant::<CronField>(Operation::Save)?;
+    caller.grant::<MessageField>(Operation::Save)?;
+    let theirs = Filter::equal(CronField::Id, Value::Number(id)).intersect(grant.filter);
+    let Some(cron) = Crons::find(app, Listing::first(1, theirs)).await?.pop() else { return Ok(None) };
+    app.backlogs.check([cron.queue_id])?;
+    let write = app.database.write(move |conn| {
+        async move {
+            match cron::trigger(conn, cron.id).await {
+                Err(StoreError::MissingPartition) => {
+                    ensure_partitions(conn).await?;
+                    cron::trigger(conn, cron.id).await
+                }
+                triggered => triggered,
+            }
+        }
+        .boxed()
+    });
+    match write.await? {
+        None => Ok(None),
+        Some(Triggered::Unfinished) => Err(ApiError::Unfinished),
+        Some(Triggered::Stored { message, shard }) => {
+            app.waker.pending([shard]);
+            app.waker.changes([message]);
+            app.audit(caller, Entity::Cron, "trigger", &[id], None).await;
+            let one = Filter::equal(MessageField::Id, Value::Number(message.0));
+            Ok(Messages::find(app, Listing::first(1, one)).await?.pop())
+        }
+    }
+}
+
+/// What became of the latest ticks of a cron, latest first; `None` where there is none that the caller may see whole.
+///
+/// # Errors
+/// What the caller may not do; as any statement.
+pub async fn ticks(
+    app: &App,
+    caller: &Caller,
+    id: i64,
+    before: Option<Timestamp>,
+    limit: i64,
+) -> Result<Option<Vec<Tick>>, ApiError> {
+    if super::get::<Crons>(app, caller, id, CronField::ALL).await?.is_none() {
+        return Ok(None);
+    }
+    app.database
+        .read(move |conn| async move { cron::ticks(conn, CronId(id), before, limit).await }.boxed())
+        .await
+        .map(Some)
+}
+
+/// When a cron would fire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Preview {
+    /// In plain English.
+    pub description: String,
+    pub ticks: Vec<Timestamp>,
+}
+
+/// When a cron with these settings that is created at `from` would fire, the first `count` times after it.
+///
+/// # Errors
+/// What the caller may not do; what is wrong with the settings.
+pub fn preview(caller: &Caller, settings: &Settings, from: Timestamp, count: usize) -> Result<Preview, ApiError> {
+    caller.grant::<CronField>(Operation::Find)?;
+    let schedule = settings.timing(from).schedule().map_err(|problem| wrong(&problem))?;
+    let ticks = std::iter::successors(schedule.next_after(from), |tick| schedule.next_after(*tick));
+    Ok(Preview { description: schedule.describe(), ticks: ticks.take(count).collect() })
 }

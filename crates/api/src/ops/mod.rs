@@ -5,7 +5,7 @@
 //! that is changed or deleted, and holds for what a row becomes. What a caller may not see does not exist for it: it is not
 //! found, and no filter or order by a field that the caller cannot read tells anything about it.
 
-mod crons;
+pub mod crons;
 pub mod jobs;
 pub mod messages;
 pub mod queues;

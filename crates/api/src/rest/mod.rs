@@ -7,6 +7,7 @@ pub mod actions;
 mod audit;
 mod batch;
 pub mod conditions;
+mod crons;
 mod cursor;
 mod entities;
 mod health;
@@ -47,6 +48,7 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     secrets::register(&mut routes);
     jobs::register(&mut routes);
     topics::register(&mut routes);
+    crons::register(&mut routes);
     keys::register(&mut routes);
     audit::register(&mut routes);
     nested::register(&mut routes);

@@ -21,7 +21,7 @@ pub fn parse(text: &str) -> Result<Duration, String> {
         return Err("must not be negative".to_owned());
     }
     let micros = match text.strip_prefix('P') {
-        Some(duration) => iso(duration)?,
+        Some(duration) => of_iso(duration)?,
         None => quantity(text, MICROS).ok_or(EXPECTED)?,
     };
     match u64::try_from(micros) {
@@ -30,8 +30,28 @@ pub fn parse(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A duration as ISO 8601 has it, such as `P1DT2H` or `PT0.5S`.
+#[must_use]
+pub fn iso(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    let part = |count: u64, unit: char| if count == 0 { String::new() } else { format!("{count}{unit}") };
+    let micros = duration.subsec_micros();
+    let rest = match (seconds % 60, micros) {
+        (0, 0) => String::new(),
+        (whole, 0) => format!("{whole}S"),
+        (whole, micros) => format!("{}S", format!("{whole}.{micros:06}").trim_end_matches('0')),
+    };
+    let clock = format!("{}{}{rest}", part(hours, 'H'), part(minutes, 'M'));
+    match (part(days, 'D').as_str(), clock.as_str()) {
+        ("", "") => "PT0S".to_owned(),
+        (days, "") => format!("P{days}"),
+        (days, clock) => format!("P{days}T{clock}"),
+    }
+}
+
 /// What follows the `P`, in microseconds.
-fn iso(text: &str) -> Result<u128, String> {
+fn of_iso(text: &str) -> Result<u128, String> {
     let (days, clock) = match text.split_once('T') {
         None => (text, ""),
         Some((_, "")) => return Err(EXPECTED.to_owned()),
@@ -95,6 +115,15 @@ fn quantity(number: &str, unit: u128) -> Option<u128> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_written_as_they_are_read() {
+        for text in ["PT0S", "PT0.5S", "PT1M", "PT1H30M", "P1D", "P1DT1S", "P3650D", "P1DT2H3M4.000005S", "PT0.000001S"]
+        {
+            assert_eq!(iso(parse(text).unwrap()), text);
+        }
+        assert_eq!(iso(parse("P1W").unwrap()), "P7D");
+    }
 
     #[test]
     fn seconds_and_durations() {

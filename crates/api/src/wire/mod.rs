@@ -17,6 +17,7 @@ pub mod rate_limit;
 pub mod retry_policy;
 pub mod secret;
 pub mod testing;
+pub mod tick;
 pub mod time;
 pub mod topic;
 pub mod trace;

@@ -1,4 +1,7 @@
-use super::*;
+use super::{
+    CronId, Duration, Firing, Missed, Overlap, Present, Rules, Schedule, Skipped, Standing, Step, Timestamp, jitter,
+    start, step as step_at,
+};
 
 const SECOND: i64 = 1_000_000;
 
@@ -9,6 +12,11 @@ fn at(seconds: i64) -> Timestamp {
 
 fn rules(missed: Missed, overlap: Overlap) -> Rules {
     Rules { missed, tolerance: Duration::from_secs(3_600), overlap }
+}
+
+/// Of a cron that was never paused.
+fn step(schedule: &Schedule, rules: &Rules, standing: Standing, now: Timestamp) -> Step {
+    step_at(schedule, rules, standing, Present { now, resumed: None })
 }
 
 fn minutely() -> Schedule {
@@ -109,6 +117,20 @@ fn the_last_tick_ends_a_cron() {
     let ending = minutely().within(None, Some(at(300)));
     let late = step(&ending, &ahead, stored(0), at(900));
     assert_eq!((late.skipped, late.fire), (range(60, 240, 4), fire(300, true)));
+}
+
+#[test]
+fn what_came_during_a_pause_is_missed_however_short_that_was() {
+    let secondly = Schedule::parse("* * * * * *", "UTC").unwrap();
+    let of = |missed, standing| {
+        let present = Present { now: Timestamp(at(10).0 + 5_000), resumed: Some(at(10)) };
+        step_at(&secondly, &rules(missed, Overlap::Allow), standing, present)
+    };
+    assert_eq!((of(Missed::One, stored(2)).skipped, of(Missed::One, stored(2)).fire), (range(3, 9, 7), fire(10, true)));
+    assert_eq!((of(Missed::All, waiting(3)).skipped, of(Missed::All, waiting(3)).fire), (None, fire(3, true)));
+    assert_eq!(of(Missed::Skip, waiting(3)), Step { skipped: range(3, 10, 8), fire: None, next: Some(waiting(11)) });
+    // What comes after it does not.
+    assert_eq!(of(Missed::One, waiting(11)).fire, fire(11, false));
 }
 
 #[test]

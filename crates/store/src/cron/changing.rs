@@ -1,31 +1,32 @@
 //! Creating and changing crons, each together with the message of its next tick.
 //!
-//! Promise: a change replaces the future message in its own transaction, and no tick is fired twice by it. A tick that is
-//! about to come, or has come and is not yet followed, is left to fire as it was; the scheduler's next one goes by the new
-//! settings.
+//! Promise: a change replaces the future message in its own transaction, and no tick is lost or fired twice by it. A tick that is
+//! about to come and whose message is stored, or that has come and is not yet followed, is left to the scheduler, which goes by the
+//! new settings from then on. So is what a paused cron has missed when it is resumed.
 
 use std::time::Duration;
 
 use diesel::pg::data_types::PgTimestamp;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Timestamptz};
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl};
+use posthaste_core::cron::{Standing, jitter};
 use posthaste_core::ids::{CronId, Shard};
+use posthaste_core::schedule::Timing;
 use posthaste_core::time::Timestamp;
-use serde_json::Value;
 
-use super::{Cron, NewCron, Row, clock, insert};
+use super::{Cron, NewCron, Row, Settings, clock, micros};
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
-use crate::reading::{from_postgres, to_postgres};
+use crate::reading::to_postgres;
 use crate::schema::crons;
 use crate::statement::statement;
 
 /// A tick that is as near as this is not taken back: its message may be on its way before the change has committed.
 const IMMINENT: Duration = Duration::from_secs(1);
 
-/// When a schedule, in a time zone, fires next after a time.
-pub type NextTick<'a, E> = &'a (dyn Fn(&str, &str, Timestamp) -> Result<Timestamp, E> + Send + Sync);
+/// When a cron fires next after a time.
+pub type Scheduling<'a, E> = &'a (dyn Fn(&Timing, Timestamp) -> Result<Timestamp, E> + Send + Sync);
 
 /// Crons as they are now, and the shards whose owners have something to do.
 pub type Stored = (Vec<Cron>, Vec<Shard>);
@@ -37,16 +38,28 @@ pub type Stored = (Vec<Cron>, Vec<Shard>);
 pub async fn insert_all<E: Send>(
     conn: &mut AsyncPgConnection,
     new: &[NewCron],
-    next: NextTick<'_, E>,
+    next: Scheduling<'_, E>,
 ) -> Result<Changed<Stored, E>, StoreError> {
     let result = conn.transaction(async |conn| {
         let now = clock(conn).await?;
         let (mut stored, mut shards) = (Vec::with_capacity(new.len()), Vec::with_capacity(new.len()));
         for cron in new {
-            let first = next(&cron.schedule, &cron.time_zone, now).map_err(Undone::Refused)?;
-            let (cron, shard) = insert(conn, cron, first).await?.ok_or(Undone::UnknownQueue)?;
-            stored.push(cron);
-            shards.push(shard);
+            let row: Row = diesel::insert_into(crons::table)
+                .values((
+                    crons::queue_id.eq(cron.queue_id.0),
+                    crons::created_at.eq(to_postgres(now)),
+                    crons::updated_at.eq(to_postgres(now)),
+                    crons::paused_at.eq(cron.paused.then(|| to_postgres(now))),
+                    columns(&cron.settings),
+                ))
+                .returning(Row::as_returning())
+                .get_result(conn)
+                .await?;
+            let cron = Cron::from(row);
+            let tick = next(&cron.settings.timing(now), now).map_err(Undone::Refused)?;
+            let standing = Standing { tick, stored: stores_ahead(&cron) };
+            shards.extend(place(conn, &cron, None, standing).await?);
+            stored.push(Cron { next_fire_at: Some(tick), ..cron });
         }
         Ok((stored, shards))
     });
@@ -61,99 +74,170 @@ pub async fn change<E: Send>(
     conn: &mut AsyncPgConnection,
     ids: &[CronId],
     plan: Plan<'_, Cron, E>,
-    next: NextTick<'_, E>,
+    next: Scheduling<'_, E>,
 ) -> Result<Changed<Stored, E>, StoreError> {
     let result = conn.transaction(async |conn| {
-        type Locked = (Row, String, Option<PgTimestamp>, Option<i64>);
+        type Locked = (Row, Option<i64>);
         let rows: Vec<Locked> = crons::table
             .filter(crons::id.eq_any(ids.iter().map(|id| id.0)))
             .order(crons::id)
-            .select((Row::as_select(), crons::time_zone, crons::next_fire_at, crons::next_message_id))
+            .select((Row::as_select(), crons::next_message_id))
             .for_update()
             .load(conn)
             .await?;
         // Read after the locks were had: what the scheduler did meanwhile is behind us.
         let now = clock(conn).await?;
         let (mut stored, mut shards) = (Vec::with_capacity(rows.len()), Vec::new());
-        for (row, time_zone, tick, message) in rows {
+        for (row, message) in rows {
             let cron = Cron::from(row);
             let planned = plan(&cron).map_err(Undone::Refused)?;
-            let upcoming = tick.map(from_postgres).filter(|at| *at <= now.saturating_add(IMMINENT));
-            let updated = update(conn, &planned).await?;
-            if planned == cron || upcoming.is_some() {
+            let updated = update(conn, &planned, &cron, now).await?;
+            let standing = cron.next_fire_at.map(|tick| Standing { tick, stored: message.is_some() });
+            let timing = |cron: &Cron| cron.settings.timing(cron.created_at);
+            let is_retimed = timing(&planned) != timing(&cron);
+            if planned == cron || is_under_way(standing, now) || (standing.is_none() && !is_retimed) {
                 stored.push(updated);
                 continue;
             }
-            let at = next(&planned.schedule, &time_zone, now).map_err(Undone::Refused)?;
-            let replace = Replace {
-                cron: planned.id.0,
-                queue: planned.queue_id.0,
-                body: planned.body.clone(),
-                headers: planned.headers.clone(),
-                old_tick: tick,
-                old_message: message,
-                tick: to_postgres(at),
+            let tick = match standing {
+                Some(standing) if !is_retimed => standing.tick,
+                Some(_) | None => next(&timing(&planned), now).map_err(Undone::Refused)?,
             };
-            let replaced: Option<(i32, Option<i32>)> = replace.get_result(conn).await.optional()?;
-            let (shard, old_shard) = replaced.ok_or(Undone::UnknownQueue)?;
-            shards.extend([Some(Shard(shard)), old_shard.map(Shard)].into_iter().flatten());
-            stored.push(updated);
+            let old = standing.zip(message).map(|(standing, message)| (standing.tick, message));
+            let standing = Standing { tick, stored: stores_ahead(&updated) };
+            shards.extend(place(conn, &updated, old, standing).await?);
+            stored.push(Cron { next_fire_at: Some(tick), ..updated });
         }
         Ok((stored, shards))
     });
     outcome(result.await)
 }
 
-async fn update(conn: &mut AsyncPgConnection, cron: &Cron) -> QueryResult<Cron> {
-    let row: Row = diesel::update(crons::table.find(cron.id.0))
-        .set((
-            crons::queue_id.eq(cron.queue_id.0),
-            crons::schedule.eq(&cron.schedule),
-            crons::body.eq(&cron.body),
-            crons::headers.eq(&cron.headers),
-            crons::updated_at.eq(diesel::dsl::now),
-        ))
-        .returning(Row::as_returning())
-        .get_result(conn)
-        .await?;
+/// Whether it is for the scheduler to go on from there: the message is on its way, or the tick has come.
+fn is_under_way(standing: Option<Standing>, now: Timestamp) -> bool {
+    standing.is_some_and(|standing| standing.tick <= if standing.stored { now.saturating_add(IMMINENT) } else { now })
+}
+
+fn stores_ahead(cron: &Cron) -> bool {
+    !cron.paused && !cron.settings.rules().stores_when_due()
+}
+
+type Columns<'a> = (
+    (
+        diesel::dsl::Eq<crons::schedule, &'a Option<String>>,
+        diesel::dsl::Eq<crons::time_zone, &'a str>,
+        diesel::dsl::Eq<crons::every_us, Option<i64>>,
+        diesel::dsl::Eq<crons::at, Option<PgTimestamp>>,
+        diesel::dsl::Eq<crons::start_at, Option<PgTimestamp>>,
+        diesel::dsl::Eq<crons::end_at, Option<PgTimestamp>>,
+        diesel::dsl::Eq<crons::jitter_us, i64>,
+    ),
+    (
+        diesel::dsl::Eq<crons::missed, &'static str>,
+        diesel::dsl::Eq<crons::tolerance_us, i64>,
+        diesel::dsl::Eq<crons::overlap, &'static str>,
+        diesel::dsl::Eq<crons::method, &'a Option<String>>,
+        diesel::dsl::Eq<crons::body, &'a Option<String>>,
+        diesel::dsl::Eq<crons::headers, &'a Option<serde_json::Value>>,
+    ),
+);
+
+fn columns(settings: &Settings) -> Columns<'_> {
+    (
+        (
+            crons::schedule.eq(&settings.schedule),
+            crons::time_zone.eq(settings.time_zone.as_str()),
+            crons::every_us.eq(settings.every.map(micros)),
+            crons::at.eq(settings.at.map(to_postgres)),
+            crons::start_at.eq(settings.start_at.map(to_postgres)),
+            crons::end_at.eq(settings.end_at.map(to_postgres)),
+            crons::jitter_us.eq(micros(settings.jitter)),
+        ),
+        (
+            crons::missed.eq(settings.missed.as_str()),
+            crons::tolerance_us.eq(micros(settings.tolerance)),
+            crons::overlap.eq(settings.overlap.as_str()),
+            crons::method.eq(&settings.method),
+            crons::body.eq(&settings.body),
+            crons::headers.eq(&settings.headers),
+        ),
+    )
+}
+
+async fn update(conn: &mut AsyncPgConnection, planned: &Cron, before: &Cron, now: Timestamp) -> QueryResult<Cron> {
+    let update = diesel::update(crons::table.find(planned.id.0)).set((
+        crons::queue_id.eq(planned.queue_id.0),
+        columns(&planned.settings),
+        crons::paused_at.eq(planned.paused.then(|| to_postgres(before.paused_at.unwrap_or(now)))),
+        crons::updated_at.eq(diesel::dsl::now),
+    ));
+    let row: Row = update.returning(Row::as_returning()).get_result(conn).await?;
+    if before.paused && !planned.paused {
+        let resumed = diesel::update(crons::table.find(planned.id.0)).set(crons::resumed_at.eq(to_postgres(now)));
+        resumed.execute(conn).await?;
+    }
     Ok(row.into())
 }
 
+/// Takes back the message of a tick that is to come, and lets the cron stand at a tick, whose message it stores if that is to be
+/// there. The shards whose owners have something to do.
+async fn place<E>(
+    conn: &mut AsyncPgConnection,
+    cron: &Cron,
+    old: Option<(Timestamp, i64)>,
+    standing: Standing,
+) -> Result<Vec<Shard>, Undone<E>> {
+    let place = Place {
+        cron: cron.id.0,
+        old_tick: old.map(|(tick, _)| to_postgres(tick)),
+        old_message: old.map(|(_, message)| message),
+        tick: to_postgres(standing.tick),
+        due: to_postgres(standing.tick.saturating_add(jitter(cron.settings.jitter, cron.id, standing.tick))),
+        stored: standing.stored,
+    };
+    let (new, old): (Option<i32>, Option<i32>) = place.get_result(conn).await?;
+    Ok([new, old].into_iter().flatten().map(Shard).collect())
+}
+
 statement! {
-    /// Cancels the future message and stores another for the next tick, which may be the same. Returns the shards of the
-    /// new and of the old message, or nothing where the queue does not exist.
-    struct Replace {
+    /// Returns the shards of the new and of the old message.
+    struct Place {
         cron: i64 => BigInt,
-        queue: i64 => BigInt,
-        body: Option<String> => Nullable<Text>,
-        headers: Option<Value> => Nullable<Jsonb>,
         old_tick: Option<PgTimestamp> => Nullable<Timestamptz>,
         old_message: Option<i64> => Nullable<BigInt>,
         tick: PgTimestamp => Timestamptz,
+        due: PgTimestamp => Timestamptz,
+        stored: bool => Bool,
     }
-    row (diesel::sql_types::Integer, Nullable<diesel::sql_types::Integer>)
-    "WITH queue AS MATERIALIZED (
-         SELECT q.id, q.spread, nextval('posthaste.message_ids') AS message_id
-         FROM posthaste.queues q WHERE q.id = {queue}
+    row (Nullable<Integer>, Nullable<Integer>)
+    "WITH cron AS MATERIALIZED (
+         SELECT c.id, c.queue_id, c.method, c.body, c.headers, q.spread,
+                c.firings - CASE WHEN {old_message} IS NULL THEN 0 ELSE 1 END + CASE WHEN {stored} THEN 1 ELSE 0 END AS number,
+                CASE WHEN {stored} THEN nextval('posthaste.message_ids') END AS message_id
+         FROM posthaste.crons c JOIN posthaste.queues q ON q.id = c.queue_id WHERE c.id = {cron}
      ), cancelled AS (
          UPDATE posthaste.pending SET cancelled = true, xid = pg_current_xact_id()
          WHERE message_id = {old_message} RETURNING shard
      ), forgotten AS (
-         DELETE FROM posthaste.cron_ticks WHERE cron_id = {cron} AND tick = {old_tick} AND tick <> {tick}
+         DELETE FROM posthaste.cron_ticks
+         WHERE cron_id = {cron} AND tick = {old_tick} AND NOT ({stored} AND tick = {tick})
      ), message AS (
-         INSERT INTO posthaste.messages (id, queue_id, body, headers, scheduled_at, cron_id)
-         SELECT q.message_id, q.id, {body}, {headers}, {tick}, {cron} FROM queue q
+         INSERT INTO posthaste.messages (id, queue_id, method, body, headers, scheduled_at, cron_id)
+         SELECT c.message_id, c.queue_id, c.method, c.body, posthaste.cron_headers(c.headers, {tick}, c.number), {due}, c.id
+         FROM cron c WHERE {stored}
      ), ticks AS (
-         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id)
-         SELECT {cron}, {tick}, q.message_id FROM queue q
-         ON CONFLICT (cron_id, tick) DO UPDATE SET message_id = excluded.message_id
+         INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id, number)
+         SELECT c.id, {tick}, c.message_id, c.number FROM cron c WHERE {stored}
+         ON CONFLICT (cron_id, tick) DO UPDATE SET message_id = excluded.message_id, number = excluded.number,
+                outcome = 'fired', reason = NULL, until = NULL, count = NULL
      ), pending AS (
          INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
-         SELECT q.message_id, q.id, posthaste.shard_of(q.id, q.message_id, NULL, q.spread), {tick} FROM queue q
+         SELECT c.message_id, c.queue_id, posthaste.shard_of(c.queue_id, c.message_id, NULL, c.spread), {due}
+         FROM cron c WHERE {stored}
          RETURNING shard
      ), moved AS (
-         UPDATE posthaste.crons c SET next_fire_at = {tick}, next_message_id = q.message_id
-         FROM queue q WHERE c.id = {cron}
+         UPDATE posthaste.crons c SET next_fire_at = {tick}, next_message_id = cron.message_id, firings = cron.number
+         FROM cron WHERE c.id = cron.id
      )
-     SELECT p.shard, (SELECT shard FROM cancelled) FROM pending p"
+     SELECT (SELECT p.shard FROM pending p), (SELECT c.shard FROM cancelled c)"
 }

@@ -16,7 +16,27 @@ impl Listed for CronField {
 }
 
 /// The columns of [`Row`].
-type SqlRow = (BigInt, BigInt, Text, Nullable<Text>, Nullable<Jsonb>, Timestamptz, Timestamptz);
+type SqlRow = (
+    BigInt,
+    BigInt,
+    Nullable<Text>,
+    Text,
+    Nullable<BigInt>,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    BigInt,
+    Text,
+    BigInt,
+    Text,
+    Nullable<Text>,
+    Nullable<Text>,
+    Nullable<Jsonb>,
+    Nullable<Timestamptz>,
+    Nullable<Timestamptz>,
+    Timestamptz,
+    Timestamptz,
+);
 
 /// Reads a list of crons.
 ///
@@ -53,9 +73,10 @@ pub async fn of_queues(
 }
 
 fn rows(page: Sql) -> Sql {
-    Sql::new("SELECT c.id, c.queue_id, c.schedule, c.body, c.headers, c.created_at, c.updated_at FROM ")
-        .sql(page)
-        .text(" JOIN posthaste.crons c ON c.id = page.id")
+    let columns = "SELECT c.id, c.queue_id, c.schedule, c.time_zone, c.every_us, c.at, c.start_at, c.end_at, c.jitter_us, c.missed,
+                          c.tolerance_us, c.overlap, c.method, c.body, c.headers, c.paused_at, c.next_fire_at, c.created_at,
+                          c.updated_at FROM ";
+    Sql::new(columns).sql(page).text(" JOIN posthaste.crons c ON c.id = page.id")
 }
 
 fn branch(rows: Logic) -> Branch<CronField> {
@@ -68,10 +89,22 @@ fn field(field: CronField) -> Expression {
     match field {
         CronField::Id => column("c.id"),
         CronField::QueueId => column("c.queue_id"),
-        CronField::Schedule => column("c.schedule"),
+        CronField::Schedule => nullable("c.schedule"),
         CronField::CreatedAt => column("c.created_at"),
         CronField::UpdatedAt => column("c.updated_at"),
         CronField::Body => nullable("c.body"),
         CronField::Headers => nullable("c.headers"),
+        CronField::TimeZone => column("c.time_zone"),
+        CronField::At => nullable("c.at"),
+        CronField::StartAt => nullable("c.start_at"),
+        CronField::EndAt => nullable("c.end_at"),
+        CronField::Missed => column("c.missed"),
+        CronField::Overlap => column("c.overlap"),
+        CronField::Method => nullable("c.method"),
+        CronField::Paused => column("(c.paused_at IS NOT NULL)"),
+        CronField::PausedAt => nullable("c.paused_at"),
+        CronField::NextFireAt => nullable("c.next_fire_at"),
+        // Not compared by, see `Field::is_comparable`.
+        CronField::Every | CronField::Jitter | CronField::MissedTolerance => nullable("NULL::text"),
     }
 }

@@ -209,7 +209,7 @@ statement! {
     struct Store { ids: Vec<i64> => Array<BigInt>, redrive: bool => Bool }
     row (BigInt, Integer)
     "WITH chosen AS MATERIALIZED (
-        SELECT m.id, m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, s.*
+        SELECT m.id, m.method, m.body, m.body_binary, m.headers, m.traceparent, m.tracestate, s.*
           FROM (SELECT i.id FROM unnest({ids}) AS i(id) ORDER BY i.id) AS i
          CROSS JOIN LATERAL (
             SELECT m.* FROM posthaste.messages m WHERE m.id >= i.id AND m.id <= i.id ORDER BY m.id LIMIT 1
@@ -230,9 +230,9 @@ statement! {
      ), placed AS MATERIALIZED (
         SELECT n.*, posthaste.shard_of(n.target, n.new_id, n.key_hash, n.spread) AS shard FROM numbered n
      ), message AS (
-        INSERT INTO posthaste.messages (id, queue_id, body, body_binary, headers, scheduled_at, ordering_key, priority,
+        INSERT INTO posthaste.messages (id, queue_id, method, body, body_binary, headers, scheduled_at, ordering_key, priority,
                                         connect_timeout_ms, timeout_ms, traceparent, tracestate, replay_of)
-        SELECT p.new_id, p.target, p.body, p.body_binary, p.headers, now(), p.ordering_key, p.priority,
+        SELECT p.new_id, p.target, p.method, p.body, p.body_binary, p.headers, now(), p.ordering_key, p.priority,
                p.connect_timeout_ms, p.timeout_ms, p.traceparent, p.tracestate, p.repeats
           FROM placed p
      ), pending AS (
