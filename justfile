@@ -30,6 +30,10 @@ test-large-answers:
 verify-signatures:
     deploy/verify-signatures
 
+# When 10,000 random cron expressions fire, compared with croniter of PyPI; needs python3. CI takes 2,000.
+compare-crons expressions="10000" seed="1":
+    deploy/compare-crons {{expressions}} {{seed}}
+
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":
     PROPTEST_CASES={{cases}} SIMULATIONS=5000 cargo test --release -p posthaste-core

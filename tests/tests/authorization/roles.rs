@@ -190,6 +190,36 @@ fn operations() -> Vec<Operation> {
         json!({"queueId": 2, "schedule": "@yearly"}),
         Some(r#"mutation { saveCron(input: {id: 1, queueId: 2}) { id } }"#),
     );
+    add("pause own cron", post.clone(), "/crons/1/pause", json!({}), Some("mutation { pauseCron(id: 1) { id } }"));
+    add("resume own cron", post.clone(), "/crons/1/resume", json!({}), Some("mutation { resumeCron(id: 1) { id } }"));
+    add(
+        "trigger own cron",
+        post.clone(),
+        "/crons/1/trigger",
+        json!({}),
+        Some("mutation { triggerCron(id: 1) { id } }"),
+    );
+    add(
+        "trigger other cron",
+        post.clone(),
+        "/crons/2/trigger",
+        json!({}),
+        Some("mutation { triggerCron(id: 2) { id } }"),
+    );
+    add(
+        "ticks of own cron",
+        get.clone(),
+        "/crons/1/ticks",
+        none.clone(),
+        Some("{ getCronById(id: 1) { ticks { messageId } } }"),
+    );
+    add(
+        "when a cron would fire",
+        get.clone(),
+        "/crons/preview?schedule=@daily",
+        none.clone(),
+        Some(r#"{ previewCron(schedule: "@daily") { ticks } }"#),
+    );
     add("purge own queue", post.clone(), "/queues/1/purge", json!({}), Some("mutation { purgeQueue(id: 1) { id } }"));
     add("purge other queue", post.clone(), "/queues/2/purge", json!({}), Some("mutation { purgeQueue(id: 2) { id } }"));
     add(
@@ -261,7 +291,7 @@ fn operations() -> Vec<Operation> {
 pub const CALLERS: [&str; 8] = ["admin", "nobody", "wrong", "reader", "names", "tenant", "reading key", "tenant's key"];
 
 /// `+` done, `-` denied, `0` nothing. The last letter of a pair counts for GraphQL where it differs.
-const TABLE: [(&str, [&str; 8]); 51] = [
+const TABLE: [(&str, [&str; 8]); 57] = [
     //                               admin nobody wrong reader names tenant r-key t-key
     ("list queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
     ("count queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
@@ -298,6 +328,12 @@ const TABLE: [(&str, [&str; 8]); 51] = [
     ("schedule in own queue", ["+", "-", "-", "-", "-", "+", "-", "+"]),
     ("schedule in other queue", ["+", "-", "-", "-", "-", "-", "-", "-"]),
     ("move own cron to other queue", ["+", "-", "-", "-", "-", "-", "-", "-"]),
+    ("pause own cron", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("resume own cron", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("trigger own cron", ["+", "-", "-", "-", "-", "+", "-", "+"]),
+    ("trigger other cron", ["+", "-", "-", "-", "-", "0", "-", "0"]),
+    ("ticks of own cron", ["+", "+", "+", "+", "-", "+", "-", "+"]),
+    ("when a cron would fire", ["+", "+", "+", "+", "-", "+", "-", "+"]),
     ("purge own queue", ["+", "-", "-", "-", "-", "+", "-", "+"]),
     ("purge other queue", ["+", "-", "-", "-", "-", "0", "-", "0"]),
     ("what a replay of own queue would do", ["+", "-", "-", "-", "-", "+", "-", "+"]),

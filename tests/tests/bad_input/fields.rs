@@ -170,12 +170,12 @@ async fn crons() {
     let cases = cases! {
         {"queueId": 99} => UNKNOWN_QUEUE, "body/queueId: there is no queue with id 99";
         {"queueId": "x"} => VALIDATION, "body/queueId must be integer";
-        {"schedule": null} => VALIDATION, "body/schedule must be string";
+        {"schedule": null} => VALIDATION, "body must have required property 'schedule'";
         {"schedule": 5} => VALIDATION, "body/schedule must be string";
         {"schedule": ""} => VALUE, "body/schedule: the schedule must not be empty";
         {"schedule": "* * * *"} => VALUE, "must have five fields";
         {"schedule": "* * * * * * 2026"} => VALUE, "or six (second first), not 7";
-        {"schedule": "60 * * * *"} => VALUE, "minute field is wrong: \"60\" is not a number from 0 to 59";
+        {"schedule": "60 * * * *"} => VALUE, "minute field is wrong at position 1: \"60\" is not a number from 0 to 59";
         {"schedule": "* * * 13 *"} => VALUE, "month field is wrong";
         {"schedule": "*/0 * * * *"} => VALUE, "the step \"0\"";
         {"schedule": "5-1 * * * *"} => VALUE, "ends before it begins";
@@ -187,7 +187,22 @@ async fn crons() {
         {"schedule": "* * * * \u{0}"} => VALUE, "day of week field is wrong";
         {"body": "\u{0}"} => VALUE, "must not contain U+0000";
         {"id": 1} => READ_ONLY, "body/id is set by Posthaste alone";
-        {"timezone": "UTC"} => UNKNOWN_FIELD, "body has no property 'timezone'";
+        {"timezone": "Berlin"} => VALUE, "body/timezone: \"Berlin\" is not an IANA time zone";
+        {"timezone": 1} => VALIDATION, "body/timezone must be string";
+        {"every": "P1D"} => VALUE, "takes one of schedule, every and at";
+        {"every": true} => VALIDATION, "body/every must be number or string";
+        {"at": "soon"} => VALUE, "body/at: ";
+        {"startAt": 5} => VALUE, "body/startAt: ";
+        {"startAt": "2199-01-02", "endAt": "2199-01-01"} => VALUE, "endAt must not be before startAt";
+        {"endAt": "2020-01-01"} => VALUE, "it never fires again";
+        {"jitter": "-PT1S"} => VALUE, "must not be negative";
+        {"jitter": "P1DT1S"} => VALUE, "must be at most a day";
+        {"missed": "some"} => VALUE, "takes skip, one or all";
+        {"missedTolerance": "P1M"} => VALUE, "no years and months";
+        {"overlap": "queue"} => VALUE, "takes allow or skip";
+        {"method": "FETCH"} => VALUE, "body/method: ";
+        {"paused": "yes"} => VALIDATION, "body/paused must be boolean";
+        {"headers": {"x": "{{time}}"}} => VALUE, "placeholders";
         {"when": "2026-01-01"} => UNKNOWN_FIELD, "body has no property 'when'";
     };
     setup.refuses("/crons/", cases.into_iter().chain(headers()).collect()).await;

@@ -169,13 +169,13 @@ async fn times_are_read_in_utc_unless_they_say_otherwise() {
 async fn a_cron_is_answered_with_all_its_fields_in_order_and_has_a_message() {
     let Setup { api, .. } = &Setup::api().await;
     api.create_queue(&queue()).await;
-    let least = r#"{"id":"1","queueId":"1","schedule":"@yearly","createdAt":"TIME","updatedAt":"TIME","body":null,"headers":null}"#;
+    let least = r#"{"id":"1","queueId":"1","schedule":"@yearly","createdAt":"TIME","updatedAt":"TIME","body":null,"headers":null,"timezone":"UTC","every":null,"at":null,"startAt":null,"endAt":null,"jitter":null,"missed":"one","missedTolerance":"P1D","overlap":"allow","method":null,"paused":false,"pausedAt":null,"nextFireAt":"TIME"}"#;
     let created = api.post("/crons/", &json!({"queueId": 1, "schedule": "@yearly"})).await;
     assert_json(&created, least);
     assert_eq!(header(&created, "location"), "/crons/1");
 
     let all = json!({"queueId": "1", "schedule": "0 0 1 1 *", "body": {"a": 1}, "headers": {"x": "y"}});
-    let text = r#"{"id":"2","queueId":"1","schedule":"0 0 1 1 *","createdAt":"TIME","updatedAt":"TIME","body":"{\"a\":1}","headers":{"x":"y"}}"#;
+    let text = r#"{"id":"2","queueId":"1","schedule":"0 0 1 1 *","createdAt":"TIME","updatedAt":"TIME","body":"{\"a\":1}","headers":{"x":"y"},"timezone":"UTC","every":null,"at":null,"startAt":null,"endAt":null,"jitter":null,"missed":"one","missedTolerance":"P1D","overlap":"allow","method":null,"paused":false,"pausedAt":null,"nextFireAt":"TIME"}"#;
     // The original's README calls it so.
     let created = api.post("/cron/", &all).await;
     assert_json(&created, text);
