@@ -85,19 +85,32 @@ fn queue(dice: &mut Dice, sql: &mut String, id: i64) -> Row<QueueField> {
 }
 
 fn cron(dice: &mut Dice, sql: &mut String, id: i64) -> Row<CronField> {
-    let row = Row::from_iter(
+    let mut row = Row::from_iter(
         [
             (CronField::Id, Some(Value::Number(id))),
             (CronField::QueueId, Some(Value::Number(number(dice, BUSY)))),
-            (CronField::Schedule, Some(text(dice.pick(&["* * * * *", "@daily", "@yearly"])))),
+            (CronField::Schedule, maybe(dice, |dice| text(dice.pick(&["* * * * *", "@daily", "@yearly"])))),
             (CronField::CreatedAt, Some(time(dice))),
             (CronField::UpdatedAt, Some(time(dice))),
             (CronField::Body, maybe(dice, |dice| text(dice.pick(&TEXTS)))),
+            (CronField::StartAt, maybe(dice, time)),
+            (CronField::EndAt, maybe(dice, time)),
+            (CronField::Missed, Some(text(dice.pick(&["skip", "one", "all"])))),
+            (CronField::Overlap, Some(text(dice.pick(&["skip", "allow"])))),
+            (CronField::Method, maybe(dice, |dice| text(dice.pick(&["GET", "POST", "PUT"])))),
+            (CronField::PausedAt, maybe(dice, time)),
+            (CronField::NextFireAt, maybe(dice, time)),
         ]
         .into_iter()
         .filter_map(|(field, value)| Some((field, value?))),
     );
-    insert(sql, "crons", &row, &[]);
+    if !row.contains_key(&CronField::Schedule) {
+        row.insert(CronField::At, time(dice));
+    }
+    let zone = text(dice.pick(&["UTC", "Europe/Berlin"]));
+    insert(sql, "crons", &row, &[("time_zone", literal(&zone))]);
+    row.insert(CronField::TimeZone, zone);
+    row.insert(CronField::Paused, Value::Boolean(row.contains_key(&CronField::PausedAt)));
     row
 }
 
