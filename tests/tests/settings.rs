@@ -322,6 +322,7 @@ fn errors() -> Vec<ApiError> {
         ApiError::RateLimited { retry_after: 1 },
         ApiError::BacklogFull { queue: None },
         ApiError::StillPending,
+        ApiError::Unfinished,
         ApiError::UnknownQueue { field: "queueId", id: 1 },
         ApiError::IdempotencyConflict,
         ApiError::BatchTooLarge,
