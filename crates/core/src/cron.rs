@@ -162,12 +162,6 @@ pub fn step(schedule: &Schedule, rules: &Rules, standing: Standing, present: Pre
     }
 }
 
-/// Where a cron stands that is new, changed or resumed: at its first tick after `now`, which is not stored.
-#[must_use]
-pub fn start(schedule: &Schedule, now: Timestamp) -> Option<Standing> {
-    schedule.next_after(now).map(|tick| Standing { tick, stored: false })
-}
-
 /// Of the ticks from `first` on: those that are skipped, and the one to fire next, which may be yet to come.
 fn decide(schedule: &Schedule, rules: &Rules, first: Timestamp, present: Present) -> (Option<Skipped>, Option<Firing>) {
     let now = present.now;

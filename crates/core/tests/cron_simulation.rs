@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use dice::Dice;
-use posthaste_core::cron::{GRACE, Missed, Overlap, Present, Rules, Standing, Step, start, step};
+use posthaste_core::cron::{GRACE, Missed, Overlap, Present, Rules, Standing, Step, step};
 use posthaste_core::schedule::Schedule;
 use posthaste_core::time::Timestamp;
 
@@ -62,6 +62,11 @@ struct World {
     /// From when on the present schedule is in force.
     since: Timestamp,
     checked: usize,
+}
+
+/// Where a cron stands that is new or changed.
+fn start(schedule: &Schedule, now: Timestamp) -> Option<Standing> {
+    schedule.next_after(now).map(|tick| Standing { tick, stored: false })
 }
 
 fn any<T: Copy>(random: &mut Dice, of: &[T]) -> T {

@@ -24,6 +24,7 @@ use crate::reading::from_postgres;
 use crate::statement::statement;
 
 pub use crate::attempt::of as attempts;
+pub(crate) use changing::Lock as LockPending;
 pub use changing::{Changes, change, delete_all};
 pub use insertion::{Accepted, Batch, IdempotencyKey, NewMessage, Verdict, insert};
 pub use keyed::insert_keyed;

@@ -1,16 +1,14 @@
 //! What can be done with a cron beyond reading and writing it, and what there is to know about it.
 
-use async_graphql::dynamic::{Field, FieldValue, InputValue, Object, TypeRef};
+use async_graphql::dynamic::{Field, FieldValue, InputValue, Object, ObjectAccessor, TypeRef};
 
 use super::execution::{Asking, answer, refused};
 use super::extras::{changed, json_object, shown};
 use super::node::Node;
 use super::queries::id_argument;
 use super::{scalars, type_name};
-use crate::error::ApiError;
 use crate::ops::{Crons, Messages, crons};
 use crate::wire::tick::{self, PreviewView, TickView};
-use crate::wire::time;
 
 const TICK: &str = "CronTick";
 const PREVIEW: &str = "CronPreview";
@@ -54,7 +52,7 @@ pub fn ticks() -> Field {
         answer(context.ctx, async move {
             let Some(node) = context.parent_value.downcast_ref::<Node<Crons>>() else { return Ok(None) };
             let asking = Asking::of(&context)?;
-            let before = time_of("before", &context.args).map_err(refused)?;
+            let before = tick::time_of("before", text(&context.args, "before")).map_err(refused)?;
             let limit = context.args.get("limit").and_then(|limit| limit.i64().ok());
             let limit = tick::count("limit", limit, tick::DEFAULT, tick::MOST).map_err(refused)?;
             let found =
@@ -70,13 +68,12 @@ pub fn ticks() -> Field {
 }
 
 fn preview() -> Field {
-    const NAMES: [&str; 6] = ["schedule", "timezone", "every", "at", "startAt", "endAt"];
     let field = Field::new("previewCron", TypeRef::named(PREVIEW), |context| {
         answer(context.ctx, async move {
             let asking = Asking::of(&context)?;
-            let text = |name: &str| context.args.get(name).and_then(|text| text.string().ok().map(str::to_owned));
-            let given: Vec<_> = NAMES.into_iter().filter_map(|name| Some((name, text(name)?))).collect();
-            let from = time_of("from", &context.args).map_err(refused)?.unwrap_or_else(tick::now);
+            let given = |name| Some((name, text(&context.args, name)?.to_owned()));
+            let given: Vec<_> = tick::FIELDS.into_iter().filter_map(given).collect();
+            let from = tick::time_of("from", text(&context.args, "from")).map_err(refused)?.unwrap_or_else(tick::now);
             let count = context.args.get("count").and_then(|count| count.i64().ok());
             let count = tick::count("count", count, tick::PREVIEWED, tick::MOST_PREVIEWED).map_err(refused)?;
             let settings = tick::settings(given).map_err(refused)?;
@@ -85,7 +82,7 @@ fn preview() -> Field {
             shown(&PreviewView::from(&preview)).map(Some)
         })
     });
-    NAMES
+    tick::FIELDS
         .into_iter()
         .chain(["from"])
         .fold(field, |field, name| field.argument(InputValue::new(name, TypeRef::named(TypeRef::STRING))))
@@ -93,14 +90,8 @@ fn preview() -> Field {
         .description("When a cron with these settings would fire.")
 }
 
-fn time_of(
-    name: &str,
-    arguments: &async_graphql::dynamic::ObjectAccessor<'_>,
-) -> Result<Option<posthaste_core::time::Timestamp>, ApiError> {
-    let Some(text) = arguments.get(name).and_then(|text| text.string().ok().map(str::to_owned)) else {
-        return Ok(None);
-    };
-    time::parse(&text).map(Some).ok_or_else(|| ApiError::Validation(format!("{name} {}", time::EXPECTED)))
+fn text<'a>(arguments: &'a ObjectAccessor<'_>, name: &str) -> Option<&'a str> {
+    arguments.get(name).and_then(|text| text.string().ok())
 }
 
 fn trigger() -> Field {

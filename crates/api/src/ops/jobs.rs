@@ -46,7 +46,10 @@ pub struct Preview {
 pub async fn begin(app: &App, caller: &Caller, queue: i64, kind: Kind, asked: Asked) -> Result<Option<Job>, ApiError> {
     let (error_class, rate_per_second) = (asked.error_class, asked.rate_per_second);
     let Some((queue, filter)) = theirs(app, caller, queue, kind, asked).await? else { return Ok(None) };
-    let (total, _) = extent(app, &queue, kind, &filter, error_class).await?;
+    let total = match error_class {
+        None => count(app, &queue, &filter).await?,
+        Some(_) => extent(app, &queue, kind, &filter, error_class).await?.0,
+    };
     let new = NewJob {
         kind,
         queue: queue.id,
@@ -88,11 +91,7 @@ async fn extent(
 ) -> Result<(Option<i64>, Vec<Target>), ApiError> {
     let listing = Listing::first(SAMPLE, of_queue(queue.id, filter.clone()));
     let class = error_class.map(ErrorClass::as_str);
-    let all = match Messages::count(app, of_queue(queue.id, filter.clone())).await {
-        Ok(count) => Some(count),
-        Err(ApiError::TooExpensive) => None,
-        Err(error) => return Err(error),
-    };
+    let all = count(app, queue, filter).await?;
     let exact = |of_class: i64| if class.is_none() { all } else { all.filter(|all| *all <= SAMPLE).map(|_| of_class) };
     Ok(match kind {
         Kind::Purge => (all, Vec::new()),
@@ -114,6 +113,15 @@ async fn extent(
             (exact(targets.iter().map(|target| target.messages).sum()), targets)
         }
     })
+}
+
+/// `None`: too many to be counted.
+async fn count(app: &App, queue: &Queue, filter: &Filter<MessageField>) -> Result<Option<i64>, ApiError> {
+    match Messages::count(app, of_queue(queue.id, filter.clone())).await {
+        Ok(count) => Ok(Some(count)),
+        Err(ApiError::TooExpensive) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// A job, if the caller may see its queue.

@@ -4,7 +4,6 @@
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
 use posthaste_core::entity::CronField;
-use posthaste_core::time::Timestamp;
 
 use super::conditions::integer;
 use super::entities::{shown, view};
@@ -16,7 +15,6 @@ use crate::error::ApiError;
 use crate::json;
 use crate::ops::{Crons, Messages, crons};
 use crate::wire::tick::{self, PreviewView, TickView};
-use crate::wire::time;
 
 /// Registers the routes, under the name of the original's documentation, too.
 pub fn register(routes: &mut Routes) {
@@ -59,9 +57,10 @@ async fn ticks(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<H
     caller.grant::<CronField>(Operation::Find)?;
     let id = path_id(&request)?;
     let mut parameters = Parameters::of(&request)?;
-    let (before, limit) = (time_of("before", &mut parameters)?, number("limit", &mut parameters)?);
+    let (before, limit) = (parameters.one("before"), number("limit", &mut parameters)?);
+    let before = tick::time_of("querystring/before", before.as_deref())?;
     parameters.finish()?;
-    let limit = tick::count("limit", limit, tick::DEFAULT, tick::MOST)?;
+    let limit = tick::count("querystring/limit", limit, tick::DEFAULT, tick::MOST)?;
     let ticks = crons::ticks(&app, &caller, id, before, limit).await?.ok_or_else(|| ApiError::not_found(&request))?;
     json::ok(&ticks.iter().map(TickView::from).collect::<Vec<_>>())
 }
@@ -69,11 +68,11 @@ async fn ticks(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<H
 async fn preview(caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     caller.grant::<CronField>(Operation::Find)?;
     let mut parameters = Parameters::of(&request)?;
-    let (from, count) = (time_of("from", &mut parameters)?, number("count", &mut parameters)?);
-    let names = ["schedule", "timezone", "every", "at", "startAt", "endAt"];
-    let given: Vec<_> = names.into_iter().filter_map(|name| Some((name, parameters.one(name)?))).collect();
+    let (from, count) = (parameters.one("from"), number("count", &mut parameters)?);
+    let from = tick::time_of("querystring/from", from.as_deref())?;
+    let given: Vec<_> = tick::FIELDS.into_iter().filter_map(|name| Some((name, parameters.one(name)?))).collect();
     parameters.finish()?;
-    let count = tick::count("count", count, tick::PREVIEWED, tick::MOST_PREVIEWED)?;
+    let count = tick::count("querystring/count", count, tick::PREVIEWED, tick::MOST_PREVIEWED)?;
     let count = usize::try_from(count).unwrap_or_default();
     let preview = crons::preview(&caller, &tick::settings(given)?, from.unwrap_or_else(tick::now), count)?;
     json::ok(&PreviewView::from(&preview))
@@ -81,9 +80,4 @@ async fn preview(caller: Caller, request: HttpRequest) -> Result<HttpResponse, A
 
 fn number(name: &'static str, parameters: &mut Parameters) -> Result<Option<i64>, ApiError> {
     parameters.one(name).map(|value| integer(name, &value)).transpose()
-}
-
-fn time_of(name: &'static str, parameters: &mut Parameters) -> Result<Option<Timestamp>, ApiError> {
-    let wrong = || ApiError::Validation(format!("querystring/{name} {}", time::EXPECTED));
-    parameters.one(name).map(|value| time::parse(&value).ok_or_else(wrong)).transpose()
 }

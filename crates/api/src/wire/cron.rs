@@ -183,8 +183,8 @@ impl CronPatch {
         if self.when.is_none() {
             return Err(missing("schedule"));
         }
+        // They were checked when they were read.
         let settings = self.settings(&Settings::default());
-        check(&settings)?;
         let queue_id = self.queue_id.ok_or_else(|| missing("queueId"))?;
         Ok(NewCron { queue_id, settings, paused: self.paused.unwrap_or(false) })
     }
@@ -249,20 +249,11 @@ fn when(fields: &mut Fields<'_>) -> Result<Option<When>, ApiError> {
     }
 }
 
-/// Whether it would ever fire.
+/// Whether they are right. For that it does not matter from when `every` counts.
 fn check(settings: &Settings) -> Result<(), ApiError> {
-    schedule_of(settings).map(drop)
-}
-
-/// When a cron with these fires; the time from which `every` counts does not matter to whether they are right.
-///
-/// # Errors
-/// Which field is wrong, and why.
-pub fn schedule_of(settings: &Settings) -> Result<Schedule, ApiError> {
-    // Also that of a cron that does not need it.
-    let zone = Schedule::parse("@yearly", &settings.time_zone).map(drop);
-    let schedule = zone.and_then(|()| settings.timing(Timestamp(0)).schedule());
-    schedule.map_err(|problem| wrong(&problem))
+    // The time zone also of a cron that does not need it.
+    let zone = Schedule::parse("@yearly", &settings.time_zone);
+    zone.and_then(|_| settings.timing(Timestamp(0)).schedule()).map(drop).map_err(|problem| wrong(&problem))
 }
 
 /// Says which field is wrong.

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::cron::CronPatch;
 use super::fields::Fields;
-use super::{Date, Id};
+use super::{Date, Id, time};
 use crate::error::ApiError;
 use crate::ops::crons::Preview;
 
@@ -59,7 +59,10 @@ impl<'a> From<&'a Preview> for PreviewView<'a> {
     }
 }
 
-/// The settings that a preview is asked for, of parameters that are named as the fields of a cron.
+/// The fields of a cron that a preview may be asked for with.
+pub const FIELDS: [&str; 6] = ["schedule", "timezone", "every", "at", "startAt", "endAt"];
+
+/// The settings that a preview is asked for with: some of [`FIELDS`].
 ///
 /// # Errors
 /// What is wrong with them.
@@ -79,8 +82,17 @@ pub fn count(name: &str, given: Option<i64>, default: i64, most: i64) -> Result<
     match given {
         None => Ok(default),
         Some(count) if (1..=most).contains(&count) => Ok(count),
-        Some(_) => Err(ApiError::Validation(format!("querystring/{name} must be from 1 to {most}"))),
+        Some(_) => Err(ApiError::Validation(format!("{name} must be from 1 to {most}"))),
     }
+}
+
+/// A time, if one is given.
+///
+/// # Errors
+/// It is something else.
+pub fn time_of(name: &str, given: Option<&str>) -> Result<Option<Timestamp>, ApiError> {
+    let wrong = || ApiError::Validation(format!("{name} {}", time::EXPECTED));
+    given.map(|text| time::parse(text).ok_or_else(wrong)).transpose()
 }
 
 /// The present, for whoever does not say from when on.

@@ -1,6 +1,6 @@
 use super::{
     CronId, Duration, Firing, Missed, Overlap, Present, Rules, Schedule, Skipped, Standing, Step, Timestamp, jitter,
-    start, step as step_at,
+    step as step_at,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -111,8 +111,8 @@ fn the_last_tick_ends_a_cron() {
     let when_due = rules(Missed::Skip, Overlap::Allow);
     assert_eq!(step(&once, &when_due, waiting(60), at(61)), Step { fire: fire(60, false), ..over });
     assert_eq!(step(&once, &when_due, waiting(60), at(121)), Step { skipped: range(60, 60, 1), ..over });
-    assert_eq!(start(&once, at(60)), None);
-    assert_eq!(start(&once, at(59)), Some(waiting(60)));
+    assert_eq!(once.next_after(at(60)), None);
+    assert_eq!(once.next_after(at(59)), Some(at(60)));
     // The end comes during an outage.
     let ending = minutely().within(None, Some(at(300)));
     let late = step(&ending, &ahead, stored(0), at(900));

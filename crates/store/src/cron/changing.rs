@@ -50,7 +50,7 @@ pub async fn insert_all<E: Send>(
                     crons::created_at.eq(to_postgres(now)),
                     crons::updated_at.eq(to_postgres(now)),
                     crons::paused_at.eq(cron.paused.then(|| to_postgres(now))),
-                    columns(&cron.settings),
+                    Columns::from(&cron.settings),
                 ))
                 .returning(Row::as_returning())
                 .get_result(conn)
@@ -122,60 +122,54 @@ fn stores_ahead(cron: &Cron) -> bool {
     !cron.paused && !cron.settings.rules().stores_when_due()
 }
 
-type Columns<'a> = (
-    (
-        diesel::dsl::Eq<crons::schedule, &'a Option<String>>,
-        diesel::dsl::Eq<crons::time_zone, &'a str>,
-        diesel::dsl::Eq<crons::every_us, Option<i64>>,
-        diesel::dsl::Eq<crons::at, Option<PgTimestamp>>,
-        diesel::dsl::Eq<crons::start_at, Option<PgTimestamp>>,
-        diesel::dsl::Eq<crons::end_at, Option<PgTimestamp>>,
-        diesel::dsl::Eq<crons::jitter_us, i64>,
-    ),
-    (
-        diesel::dsl::Eq<crons::missed, &'static str>,
-        diesel::dsl::Eq<crons::tolerance_us, i64>,
-        diesel::dsl::Eq<crons::overlap, &'static str>,
-        diesel::dsl::Eq<crons::method, &'a Option<String>>,
-        diesel::dsl::Eq<crons::body, &'a Option<String>>,
-        diesel::dsl::Eq<crons::headers, &'a Option<serde_json::Value>>,
-    ),
-);
+/// Settings, as they are written.
+#[derive(Insertable, AsChangeset)]
+#[diesel(table_name = crons, treat_none_as_null = true, treat_none_as_default_value = false)]
+struct Columns<'a> {
+    schedule: Option<&'a str>,
+    time_zone: &'a str,
+    every_us: Option<i64>,
+    at: Option<PgTimestamp>,
+    start_at: Option<PgTimestamp>,
+    end_at: Option<PgTimestamp>,
+    jitter_us: i64,
+    missed: &'static str,
+    tolerance_us: i64,
+    overlap: &'static str,
+    method: Option<&'a str>,
+    body: Option<&'a str>,
+    headers: Option<&'a serde_json::Value>,
+}
 
-fn columns(settings: &Settings) -> Columns<'_> {
-    (
-        (
-            crons::schedule.eq(&settings.schedule),
-            crons::time_zone.eq(settings.time_zone.as_str()),
-            crons::every_us.eq(settings.every.map(micros)),
-            crons::at.eq(settings.at.map(to_postgres)),
-            crons::start_at.eq(settings.start_at.map(to_postgres)),
-            crons::end_at.eq(settings.end_at.map(to_postgres)),
-            crons::jitter_us.eq(micros(settings.jitter)),
-        ),
-        (
-            crons::missed.eq(settings.missed.as_str()),
-            crons::tolerance_us.eq(micros(settings.tolerance)),
-            crons::overlap.eq(settings.overlap.as_str()),
-            crons::method.eq(&settings.method),
-            crons::body.eq(&settings.body),
-            crons::headers.eq(&settings.headers),
-        ),
-    )
+impl<'a> From<&'a Settings> for Columns<'a> {
+    fn from(settings: &'a Settings) -> Columns<'a> {
+        Columns {
+            schedule: settings.schedule.as_deref(),
+            time_zone: &settings.time_zone,
+            every_us: settings.every.map(micros),
+            at: settings.at.map(to_postgres),
+            start_at: settings.start_at.map(to_postgres),
+            end_at: settings.end_at.map(to_postgres),
+            jitter_us: micros(settings.jitter),
+            missed: settings.missed.as_str(),
+            tolerance_us: micros(settings.tolerance),
+            overlap: settings.overlap.as_str(),
+            method: settings.method.as_deref(),
+            body: settings.body.as_deref(),
+            headers: settings.headers.as_ref(),
+        }
+    }
 }
 
 async fn update(conn: &mut AsyncPgConnection, planned: &Cron, before: &Cron, now: Timestamp) -> QueryResult<Cron> {
     let update = diesel::update(crons::table.find(planned.id.0)).set((
         crons::queue_id.eq(planned.queue_id.0),
-        columns(&planned.settings),
+        Columns::from(&planned.settings),
         crons::paused_at.eq(planned.paused.then(|| to_postgres(before.paused_at.unwrap_or(now)))),
+        (before.paused && !planned.paused).then(|| crons::resumed_at.eq(to_postgres(now))),
         crons::updated_at.eq(diesel::dsl::now),
     ));
     let row: Row = update.returning(Row::as_returning()).get_result(conn).await?;
-    if before.paused && !planned.paused {
-        let resumed = diesel::update(crons::table.find(planned.id.0)).set(crons::resumed_at.eq(to_postgres(now)));
-        resumed.execute(conn).await?;
-    }
     Ok(row.into())
 }
 

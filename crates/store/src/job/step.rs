@@ -10,7 +10,7 @@ use posthaste_core::listing::Listing;
 
 use super::{Job, Kind, RowSql, RowTuple, columns, job};
 use crate::error::StoreError;
-use crate::message;
+use crate::message::{self, LockPending};
 use crate::statement::statement;
 
 /// Messages that one step meets, at most.
@@ -164,13 +164,6 @@ pub(super) async fn of_class(
     let Some(error_class) = error_class.map(str::to_owned) else { return Ok(ids.to_vec()) };
     let rows: Vec<(i64,)> = OfClass { ids: ids.iter().map(|id| id.0).collect(), error_class }.load(conn).await?;
     Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
-}
-
-statement! {
-    /// In the order in which everybody takes locks: what is pending first.
-    struct LockPending { ids: Vec<i64> => Array<BigInt> }
-    row (BigInt,)
-    "SELECT p.message_id FROM posthaste.pending p WHERE p.message_id = ANY ({ids}) ORDER BY p.message_id FOR UPDATE"
 }
 
 statement! {

@@ -105,7 +105,8 @@ fn update(planned: Message) -> Update {
 }
 
 statement! {
-    struct Lock { ids: Vec<i64> => Array<BigInt> }
+    /// In the order in which everybody takes locks: what is pending before its message.
+    pub(crate) struct Lock { ids: Vec<i64> => Array<BigInt> }
     row (BigInt,)
     "SELECT p.message_id FROM posthaste.pending p WHERE p.message_id = ANY ({ids}) ORDER BY p.message_id FOR UPDATE"
 }
