@@ -30,6 +30,7 @@ pub mod ports;
 pub mod postgres;
 pub mod process;
 pub mod receiver;
+pub mod scrape;
 pub mod secure;
 pub mod socket;
 pub mod ticks;

@@ -8,6 +8,7 @@ use actix_web::ResponseError;
 use posthaste_api::error::{ApiError, ErrorCode, Limited};
 use posthaste_core::address::Blocked;
 use posthaste_service::environment::names;
+use posthaste_service::metrics::{Kind, Metric};
 use posthaste_tests::client::Api;
 use posthaste_tests::database::Database;
 use posthaste_tests::ports::Port;
@@ -283,6 +284,26 @@ fn the_readme_lists_every_setting_and_who_reads_it() {
     assert_eq!(listed, read.collect());
     for name in names::<posthaste_standalone::migrate::ConfigVariables>() {
         assert!(listed.contains_key(&name), "{name}");
+    }
+}
+
+#[test]
+fn the_readme_lists_every_metric() {
+    let listed: BTreeMap<_, _> = table("metrics").into_iter().map(|row| (row[0].clone(), row[1..].to_vec())).collect();
+    let all = BTreeSet::from(["api", "scheduler", "deliverer"].map(str::to_owned));
+    assert_eq!(listed.len(), Metric::ALL.len());
+    for metric in Metric::ALL {
+        let [kind, services, labels, meaning] = &listed[metric.name()][..] else { panic!("{}", metric.name()) };
+        let given = match metric.kind() {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Durations | Kind::Sizes => "histogram",
+        };
+        assert_eq!((kind.as_str(), meaning.as_str()), (given, metric.help()), "{}", metric.name());
+        let services = if services == "all" { all.clone() } else { split(&services.replace("API", "api")) };
+        assert_eq!(services, metric.services().iter().map(ToString::to_string).collect(), "{}", metric.name());
+        let labels = if labels == "–" { BTreeSet::new() } else { split(labels) };
+        assert_eq!(labels, metric.labels().iter().map(ToString::to_string).collect(), "{}", metric.name());
     }
 }
 

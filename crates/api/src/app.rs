@@ -15,6 +15,7 @@ use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
+use crate::metrics::ApiMetrics;
 use crate::waker::Waker;
 use crate::wire::output::IdStyle;
 
@@ -42,6 +43,7 @@ pub struct App {
     pub tests: Semaphore,
     /// How ids are written.
     pub ids: IdStyle,
+    pub metrics: ApiMetrics,
     /// Where callbacks may go.
     pub egress: Egress,
 }

@@ -21,7 +21,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use posthaste_store::message::{Accepted, Body, NewMessage, Verdict};
-use posthaste_store::pool::Pool;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -30,6 +29,7 @@ use tokio_util::sync::CancellationToken;
 use crate::batcher::gathering::{Caller, Waiting};
 use crate::batcher::storing::Storage;
 use crate::error::ApiError;
+use crate::metrics::{ApiMetrics, Connections};
 use crate::waker::Waker;
 use crate::wire::message::expires_too_soon;
 
@@ -73,8 +73,14 @@ impl Batcher {
     /// Starts the tasks that store, in the current runtime. They end, with everything stored that was handed in, after
     /// `stop` is cancelled. Idempotency keys are kept for `lifetime`.
     #[must_use]
-    pub fn start(pool: Pool, waker: Waker, lifetime: Duration, stop: CancellationToken) -> (Batcher, JoinHandle<()>) {
-        let storage = Storage { pool, waker, lifetime };
+    pub fn start(
+        pool: Connections,
+        waker: Waker,
+        metrics: ApiMetrics,
+        lifetime: Duration,
+        stop: CancellationToken,
+    ) -> (Batcher, JoinHandle<()>) {
+        let storage = Storage { pool, waker, metrics, lifetime };
         let (plain, waiting) = mpsc::channel(WAITING);
         let storing_plain = storing::run(waiting, storage.clone(), stop.clone());
         let (keyed, waiting) = mpsc::channel(WAITING);

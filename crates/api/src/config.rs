@@ -24,6 +24,10 @@ pub struct Config {
     pub host: String,
     /// 0 takes a free one.
     pub port: u16,
+    /// Where `/metrics` is served without credentials; `None`: nowhere.
+    pub metrics_port: Option<u16>,
+    /// Queues with metrics of their own, at most.
+    pub metrics_queues: usize,
     /// Who may use it.
     pub authorization: AuthorizationConfig,
     /// Connections to the database, at most.
@@ -56,6 +60,8 @@ pub struct ConfigVariables {
     database_url: Option<String>,
     host: Option<String>,
     port: Option<String>,
+    metrics_port: Option<String>,
+    metrics_queues: Option<String>,
     allow_anonymous: Option<String>,
     pool_size: Option<String>,
     max_body_bytes: Option<String>,
@@ -87,6 +93,8 @@ impl Config {
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
         let host = faults.optional("HOST", raw.host.or_else(|| Some("0.0.0.0".to_owned())), parse::host);
         let port = faults.or("PORT", 3042, raw.port, parse::port);
+        let metrics_port = faults.optional("METRICS_PORT", raw.metrics_port, parse::port);
+        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));
@@ -127,6 +135,8 @@ impl Config {
                 database_url: database_url?.for_service("posthaste-api"),
                 host: host?,
                 port,
+                metrics_port,
+                metrics_queues,
                 authorization,
                 pool_size,
                 max_body_bytes,
@@ -193,6 +203,8 @@ mod tests {
     fn all_faults_are_told() {
         let given = [
             ("PORT", "x"),
+            ("METRICS_PORT", "65536"),
+            ("METRICS_QUEUES", "10001"),
             ("POOL_SIZE", "0"),
             ("MAX_BODY_BYTES", "1k"),
             ("API_IDS", "roman"),

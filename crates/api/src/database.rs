@@ -6,15 +6,15 @@
 use futures_util::future::BoxFuture;
 use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
-use posthaste_store::pool::Pool;
 use tokio::runtime::Handle;
 
 use crate::error::ApiError;
+use crate::metrics::Connections;
 
 /// The database, for handlers.
 #[derive(Debug, Clone)]
 pub struct Database {
-    pool: Pool,
+    pool: Connections,
     runtime: Handle,
 }
 
@@ -28,7 +28,7 @@ enum Failure {
 impl Database {
     /// To be called in the runtime that owns the connections.
     #[must_use]
-    pub fn new(pool: Pool) -> Database {
+    pub fn new(pool: Connections) -> Database {
         Database { pool, runtime: Handle::current() }
     }
 
@@ -72,7 +72,7 @@ impl Database {
         self.runtime.spawn(async move {
             let done = match pool.get().await {
                 Ok(mut conn) => work(&mut conn).await,
-                Err(error) => Err(error.into()),
+                Err(error) => Err(error),
             };
             if let Err(error) = done {
                 tracing::warn!(%error, what, "not recorded");
@@ -87,7 +87,7 @@ impl Database {
     {
         let pool = self.pool.clone();
         let task = self.runtime.spawn(async move {
-            let mut conn = pool.get().await.map_err(|error| Failure::NoConnection(error.into()))?;
+            let mut conn = pool.get().await.map_err(Failure::NoConnection)?;
             work(&mut conn).await.map_err(Failure::Statement)
         });
         task.await.unwrap_or(Err(Failure::Panicked))

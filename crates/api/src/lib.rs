@@ -17,6 +17,7 @@ pub mod error;
 mod graphql;
 mod json;
 pub mod limits;
+mod metrics;
 pub mod openapi;
 mod ops;
 mod pages;
@@ -29,7 +30,8 @@ use actix_web::dev::Server;
 use actix_web::web::Data;
 use posthaste_service::environment::ConfigError;
 use posthaste_service::health::bind;
-use posthaste_service::{Running, StartError};
+use posthaste_service::metrics::{QueueLabels, serve_metrics};
+use posthaste_service::{Metrics, Running, StartError};
 use posthaste_store::connect::Purpose;
 use posthaste_store::migrations::check_schema;
 use posthaste_store::pool::{Pool, pool};
@@ -46,6 +48,7 @@ use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
+use crate::metrics::{ApiMetrics, Connections};
 use crate::server::Serving;
 use crate::waker::Waker;
 
@@ -54,15 +57,24 @@ use crate::waker::Waker;
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the port is taken.
-pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
     let pool = pool(&config.database_url, config.pool_size, Purpose::Pool).await.map_err(database)?;
     check(&pool, config.shards).await?;
     let listener = bind(&config.host, config.port)?;
     let address = listener.local_addr().ok();
 
+    let metrics = ApiMetrics::new(&metrics.of("api")?, QueueLabels::new(config.metrics_queues))?;
+    let pool = Connections::new(pool, &metrics.all)?;
+    // Told until everything has ended.
+    let told = CancellationToken::new();
+    if let Some(port) = config.metrics_port {
+        serve_metrics(&config.host, port, "METRICS_PORT", metrics.all.clone(), told.clone()).await?;
+    }
+    let told = told.drop_guard();
     let served = CancellationToken::new();
     let waker = Waker::default();
-    let (batcher, storing) = Batcher::start(pool.clone(), waker.clone(), config.idempotency_ttl, served.clone());
+    let (batcher, storing) =
+        Batcher::start(pool.clone(), waker.clone(), metrics.clone(), config.idempotency_ttl, served.clone());
     let stored = CancellationToken::new();
     let waking = tokio::spawn(waker.clone().run(pool.clone(), stored.clone()));
     let database = Database::new(pool);
@@ -81,6 +93,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         tests: Semaphore::new(ops::testing::MOST),
         ids: config.ids,
         egress: config.egress,
+        metrics,
         max_batch_bytes: config.max_batch_bytes,
     });
     let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };
@@ -92,6 +105,7 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
         ended(storing).await;
         stored.cancel();
         ended(waking).await;
+        drop(told);
         result
     });
     Ok(Running { address, finished })

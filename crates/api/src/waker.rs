@@ -9,10 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use posthaste_core::ids::{MessageId, Shard};
 use posthaste_store::change::notify_changes;
 use posthaste_store::error::StoreError;
-use posthaste_store::pool::Pool;
 use posthaste_store::wakeup::{notify_crons, notify_pending, notify_queues, notify_tests};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Connections;
 
 /// Takes hints. Clones feed the same statements.
 #[derive(Debug, Clone, Default)]
@@ -72,7 +73,7 @@ impl Waker {
     }
 
     /// Sends hints until `stop` is cancelled, and then those that are left.
-    pub async fn run(self, pool: Pool, stop: CancellationToken) {
+    pub async fn run(self, pool: Connections, stop: CancellationToken) {
         loop {
             let stopped = tokio::select! {
                 () = self.0.changed.notified() => false,
@@ -89,7 +90,7 @@ impl Waker {
     }
 }
 
-async fn send(pool: &Pool, hints: Hints) -> Result<(), StoreError> {
+async fn send(pool: &Connections, hints: Hints) -> Result<(), StoreError> {
     if hints == Hints::default() {
         return Ok(());
     }

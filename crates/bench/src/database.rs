@@ -1,5 +1,6 @@
 //! The database under test: made for one scenario, set up and looked into by SQL, dropped afterwards.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -20,6 +21,15 @@ pub struct Database {
     store: Statement,
     version: i32,
     postmaster: Option<u32>,
+}
+
+/// When crons have their messages stored.
+#[derive(Debug, Clone, Copy)]
+pub enum Crons {
+    /// One tick ahead.
+    Ahead,
+    /// When the tick comes: firings must not overlap.
+    WhenDue,
 }
 
 /// How much the whole server has written ahead since it was initialised.
@@ -92,6 +102,56 @@ impl Database {
             next += batch;
         }
         Ok(())
+    }
+
+    /// Stores crons that fire once a day, first `until` from now; messages of the first tick carry `numbers` and were "sent" at `sent`
+    /// (see [`body::now`]). As the API stores them, in one statement per batch. Answers the first tick in microseconds.
+    pub async fn store_crons(
+        &self,
+        queue: i64,
+        crons: Crons,
+        numbers: Range<u64>,
+        until: Duration,
+        sent: u64,
+        body_bytes: usize,
+    ) -> anyhow::Result<i64> {
+        let tick: i64 = self
+            .client
+            .query_one(
+                "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + $1",
+                &[&i64::try_from(until.as_micros())?],
+            )
+            .await?
+            .get(0);
+        let store = self.client.prepare(&cron_statement(crons)).await?;
+        let mut next = numbers.start;
+        while next < numbers.end {
+            let last = numbers.end.min(next + BATCH) - 1;
+            let (first, last, sent) = (i64::try_from(next)?, i64::try_from(last)?, i64::try_from(sent)?);
+            self.client.execute(&store, &[&queue, &first, &last, &sent, &i32::try_from(body_bytes)?, &tick]).await?;
+            next += BATCH;
+        }
+        self.client.batch_execute("NOTIFY posthaste_crons").await?;
+        Ok(tick)
+    }
+
+    /// How many crons stand at this tick.
+    pub async fn standing_at(&self, tick: i64) -> anyhow::Result<i64> {
+        let sql = "SELECT count(*) FROM posthaste.crons
+            WHERE next_fire_at = timestamptz 'epoch' + $1::bigint * interval '1 microsecond' AND paused_at IS NULL";
+        Ok(self.client.query_one(sql, &[&tick]).await?.get(0))
+    }
+
+    /// How many messages of crons have the same cron and time as another.
+    pub async fn doubled_ticks(&self) -> anyhow::Result<i64> {
+        let sql = "SELECT count(*) - count(DISTINCT (cron_id, scheduled_at)) FROM posthaste.messages
+            WHERE cron_id IS NOT NULL";
+        Ok(self.client.query_one(sql, &[]).await?.get(0))
+    }
+
+    /// What autovacuum would do sooner or later.
+    pub async fn vacuum(&self) -> anyhow::Result<()> {
+        Ok(self.client.batch_execute("VACUUM ANALYZE").await?)
     }
 
     /// Waits until no message is pending: all outcomes are committed. False if `patience` ran out first.
@@ -182,6 +242,43 @@ fn store_statement() -> String {
         )
         SELECT coalesce(string_agg(DISTINCT shard::text, ','), '') FROM waiting"
     )
+}
+
+fn cron_statement(crons: Crons) -> String {
+    let body = body::encode_in_sql("n", "$4::bigint", "$5::integer");
+    let tick = "timestamptz 'epoch' + $6::bigint * interval '1 microsecond'";
+    let made = format!(
+        "WITH queue AS (SELECT id, spread FROM posthaste.queues WHERE id = $1),
+        made AS MATERIALIZED (
+            SELECT {body} AS body, {tick} AS tick FROM generate_series($2::bigint, $3::bigint) AS n
+        )"
+    );
+    let columns = "queue_id, every_us, start_at, next_fire_at, body";
+    match crons {
+        Crons::WhenDue => format!(
+            "{made} INSERT INTO posthaste.crons ({columns}, overlap)
+            SELECT queue.id, 86400000000, tick, tick, body, 'skip' FROM made, queue"
+        ),
+        Crons::Ahead => format!(
+            "{made}, numbered AS MATERIALIZED (
+                SELECT made.*, nextval('posthaste.message_ids') AS message_id FROM made
+            ), crons AS (
+                INSERT INTO posthaste.crons ({columns}, next_message_id, firings)
+                SELECT queue.id, 86400000000, tick, tick, body, message_id, 1 FROM numbered, queue
+                RETURNING id, next_message_id, next_fire_at
+            ), ticks AS (
+                INSERT INTO posthaste.cron_ticks (cron_id, tick, message_id, number)
+                SELECT id, next_fire_at, next_message_id, 1 FROM crons
+            ), stored AS (
+                INSERT INTO posthaste.messages (id, queue_id, body, scheduled_at, cron_id)
+                SELECT message_id, queue.id, body, tick, crons.id
+                FROM queue, numbered JOIN crons ON crons.next_message_id = message_id
+            )
+            INSERT INTO posthaste.pending (message_id, queue_id, shard, due_at)
+            SELECT message_id, queue.id, posthaste.shard_of(queue.id, message_id, NULL, queue.spread), tick
+            FROM numbered, queue"
+        ),
+    }
 }
 
 /// The process id of the server that `client` is connected to, if it runs on this machine and in sight.

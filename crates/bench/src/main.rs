@@ -24,6 +24,7 @@ use clap::{Args, Parser, Subcommand};
 
 use processes::Programs;
 use report::{Machine, Report, Scenario};
+use scenario::cron::CronArgs;
 use scenario::drain::DrainArgs;
 use scenario::flow::FlowArgs;
 use scenario::horizon::HorizonArgs;
@@ -31,7 +32,7 @@ use scenario::latency::LatencyArgs;
 use scenario::list::ListArgs;
 use scenario::neighbour::NeighbourArgs;
 use scenario::raw::RawArgs;
-use scenario::{Bench, Setup, drain, flow, horizon, latency, list, neighbour, raw};
+use scenario::{Bench, Setup, cron, drain, flow, horizon, latency, list, neighbour, raw};
 use server::Server;
 use sink::Sink;
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,7 +89,9 @@ enum Command {
     Neighbour(NeighbourArgs),
     /// Ask for lists of ten million messages; takes minutes and some 10 GB, and is not among `all`
     List(ListArgs),
-    /// All of these but `list` and `neighbour`, with their defaults
+    /// Bursts of crons at the same instant, and a million that are idle; takes minutes, and is not among `all`
+    Cron(CronArgs),
+    /// All of these but `list`, `neighbour` and `cron`, with their defaults
     All,
     /// The receiver alone, until standard input ends; the other commands start it by themselves
     Sink {
@@ -174,6 +177,7 @@ async fn run(bench: &Bench, common: &Common, command: &Command) -> anyhow::Resul
         Command::Horizon(args) => add(&mut report, horizon::run(bench, args).await?)?,
         Command::Neighbour(args) => add(&mut report, [neighbour::run(bench, args).await?])?,
         Command::List(args) => add(&mut report, [list::run(bench, args).await?])?,
+        Command::Cron(args) => add(&mut report, cron::run(bench, args).await?)?,
         Command::All => {
             add(&mut report, [raw::run(bench, &RawArgs::default()).await?])?;
             add(&mut report, [drain::run(bench, &DrainArgs::default()).await?])?;

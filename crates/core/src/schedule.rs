@@ -39,6 +39,8 @@ enum Rule {
     Expression {
         cron: Arc<Cron>,
         zone: Tz,
+        /// See [`Schedule::least_distance`].
+        least: Duration,
     },
     /// At the anchor, and every so many microseconds after it.
     Every {
@@ -83,7 +85,9 @@ impl Schedule {
         let parser = CronParser::builder().year(Year::Disallowed).build();
         let cron = parser.parse(&fields).map_err(|_| ScheduleError::NotUnderstood { given: excerpt(expression) })?;
         if fires(&cron) {
-            Ok(Schedule::of(Rule::Expression { cron: Arc::new(cron), zone }))
+            // Gaps of clocks end at whole minutes, so ticks at second 0 stay that far apart also there.
+            let least = Duration::from_secs(if fields.starts_with("0 ") { 60 } else { 1 });
+            Ok(Schedule::of(Rule::Expression { cron: Arc::new(cron), zone, least }))
         } else {
             Err(ScheduleError::NeverFires)
         }
@@ -132,11 +136,21 @@ impl Schedule {
         self.rule.last_at_or_before(now).filter(|tick| self.start.is_none_or(|start| *tick >= start))
     }
 
+    /// No two ticks are closer together; often none are that close.
+    #[must_use]
+    pub fn least_distance(&self) -> Duration {
+        match self.rule {
+            Rule::Expression { least, .. } => least,
+            Rule::Every { interval, .. } => Duration::from_micros(interval.unsigned_abs()),
+            Rule::Once(_) => Schedule::LONGEST_INTERVAL,
+        }
+    }
+
     /// When it fires, in plain English and in its time zone.
     #[must_use]
     pub fn describe(&self) -> String {
         match &self.rule {
-            Rule::Expression { cron, zone } => {
+            Rule::Expression { cron, zone, .. } => {
                 let text = cron.describe();
                 let text = text.trim_end_matches('.').replace("At every", "Every");
                 if zone.name() == Schedule::DEFAULT_TIME_ZONE {
@@ -154,7 +168,7 @@ impl Schedule {
 impl Rule {
     fn next_after(&self, at: Timestamp) -> Option<Timestamp> {
         match self {
-            Rule::Expression { cron, zone } => local::next_after(cron, *zone, at),
+            Rule::Expression { cron, zone, .. } => local::next_after(cron, *zone, at),
             Rule::Every { anchor, .. } if at < *anchor => Some(*anchor),
             Rule::Every { interval, anchor } => {
                 let passed = at.0.checked_sub(anchor.0)?.div_euclid(*interval);
@@ -166,7 +180,7 @@ impl Rule {
 
     fn last_at_or_before(&self, now: Timestamp) -> Option<Timestamp> {
         match self {
-            Rule::Expression { cron, zone } => local::last_at_or_before(cron, *zone, now),
+            Rule::Expression { cron, zone, .. } => local::last_at_or_before(cron, *zone, now),
             Rule::Every { anchor, .. } if now < *anchor => None,
             Rule::Every { interval, anchor } => {
                 let passed = now.0.checked_sub(anchor.0)?.div_euclid(*interval);

@@ -34,6 +34,8 @@ pub struct Config {
     pub workers: usize,
     /// What the deployment believes the number of shards to be.
     pub shards: Option<u16>,
+    /// Queues with metrics of their own, at most.
+    pub metrics_queues: usize,
     /// Written beside each attempt: which process made it.
     pub name: String,
 }
@@ -85,6 +87,8 @@ pub struct ConfigVariables {
     secrets_key: Option<String>,
     /// 0 to 3600. Default 45: as long as the default of `TIMEOUT_MS`, and time to write what came of it.
     drain_seconds: Option<String>,
+    /// 0 to 10,000. Default 100.
+    metrics_queues: Option<String>,
     /// 1 to 256. Default: the cores.
     workers: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the deliverer does not start.
@@ -117,6 +121,7 @@ impl Config {
         let connect_ms = parse::integer(1..=60_000);
         let connect_timeout = faults.or("CONNECT_TIMEOUT_MS", 5_000, raw.connect_timeout_ms, connect_ms);
         let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
+        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
         let kept_body = faults.or("ATTEMPT_BODY_BYTES", 4_096, raw.attempt_body_bytes, parse::integer(0..=65_536));
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let drain = faults.or("DRAIN_SECONDS", 45, raw.drain_seconds, parse::integer(0..=3600));
@@ -140,6 +145,7 @@ impl Config {
                 },
                 secrets,
                 drain: Duration::from_secs(drain),
+                metrics_queues,
                 workers,
                 shards,
                 name: name(),

@@ -11,6 +11,7 @@
 mod clock;
 pub mod config;
 mod dispatch;
+mod metrics;
 mod outcomes;
 mod ownership;
 mod testing;
@@ -19,7 +20,8 @@ mod worker;
 use std::sync::Arc;
 
 use posthaste_service::health::{Health, serve_health};
-use posthaste_service::{ConfigError, Running, StartError};
+use posthaste_service::metrics::QueueLabels;
+use posthaste_service::{ConfigError, Metrics, Running, StartError};
 use posthaste_store::connect::Purpose;
 use posthaste_store::migrations::check_schema;
 use posthaste_store::pool::pool;
@@ -27,12 +29,14 @@ use tokio_util::sync::CancellationToken;
 
 pub use config::Config;
 
+use crate::metrics::DelivererMetrics;
+
 /// Reaches the database, checks its schema, starts the worker threads and begins to contend for shards. Cancelling `stop`
 /// hands every shard over, finishes what is being sent, and then resolves `finished`.
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
-pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
     // Takeovers and holds; two, so that a slow one does not stand in the way of the other.
     let control = pool(&config.database_url, 2, Purpose::Writing)
         .await
@@ -43,17 +47,19 @@ pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, S
     };
     ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
+    let metrics = metrics.of("deliverer")?;
+    let own = DelivererMetrics::new(&metrics, QueueLabels::new(config.metrics_queues))?;
     let health = Health::new();
     // Probes are answered until everything is drained.
     let drained = CancellationToken::new();
     let address = match config.health_port {
-        Some(port) => Some(serve_health(&config.host, port, health.clone(), drained.clone()).await?),
+        Some(port) => Some(serve_health(&config.host, port, health.clone(), metrics.clone(), drained.clone()).await?),
         None => None,
     };
 
     let config = Arc::new(config);
-    let (reports, workers) = worker::spawn_all(&config).map_err(|error| StartError::Other(error.to_string()))?;
-    let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health);
+    let (reports, workers) = worker::spawn_all(&config, &own).map_err(|error| StartError::Other(error.to_string()))?;
+    let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health, own);
     let finished = tokio::spawn(async move {
         ownership.run(stop).await;
         drained.cancel();

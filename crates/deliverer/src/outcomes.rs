@@ -4,9 +4,9 @@
 //! connection, a deadlock or a restart of Postgres only delays. A batch that fails on one row's data is halved until the
 //! culprit stands alone; it is then recorded without what the receiver sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_store::connect::Connection;
@@ -19,6 +19,7 @@ use posthaste_store::wakeup::{notify_pending, notify_queues};
 use tokio::sync::mpsc;
 
 use crate::config::Config;
+use crate::metrics::{Counting, DelivererMetrics};
 use crate::worker::Event;
 
 /// Outcomes in one statement, at most.
@@ -27,10 +28,11 @@ const BATCH: usize = 1000;
 /// Runs until `finished` is closed and everything in it is written.
 pub(crate) async fn write(
     config: Arc<Config>,
+    metrics: DelivererMetrics,
     mut finished: mpsc::UnboundedReceiver<Outcome>,
     events: mpsc::UnboundedSender<Event>,
 ) {
-    let mut writer = Writer { config, conn: None, events };
+    let mut writer = Writer { config, counting: Counting::new(metrics), conn: None, events };
     let mut batch = Vec::with_capacity(BATCH);
     while finished.recv_many(&mut batch, BATCH).await > 0 {
         writer.write(std::mem::take(&mut batch)).await;
@@ -39,6 +41,7 @@ pub(crate) async fn write(
 
 struct Writer {
     config: Arc<Config>,
+    counting: Counting,
     conn: Option<Connection>,
     events: mpsc::UnboundedSender<Event>,
 }
@@ -99,7 +102,10 @@ impl Writer {
             let _ = notify_queues(conn).await;
             let _ = self.events.send(Event::PausesChanged);
         }
-        record(conn, &batch.iter().collect::<Vec<_>>(), &config.name).await
+        let since = Instant::now();
+        let recorded = record(conn, &batch.iter().collect::<Vec<_>>(), &config.name).await?;
+        self.counting.stored(recorded.len(), since);
+        Ok(recorded)
     }
 
     async fn make_partitions(&mut self) -> Result<(), StoreError> {
@@ -125,9 +131,14 @@ impl Writer {
                 tracing::debug!(%error, "dead letters are not announced; polling will find them");
             }
         }
-        let counted: std::collections::HashSet<MessageId> = recorded.iter().map(|recorded| recorded.id).collect();
+        let counted: HashMap<MessageId, &Recorded> = recorded.iter().map(|recorded| (recorded.id, recorded)).collect();
+        for outcome in batch {
+            if let Some(recorded) = counted.get(&outcome.id) {
+                self.counting.count(outcome, recorded.dead_letter.is_some());
+            }
+        }
         let (recorded, refused) =
-            batch.iter().map(|outcome| (outcome.id, outcome.attempt)).partition(|(id, _)| counted.contains(id));
+            batch.iter().map(|outcome| (outcome.id, outcome.attempt)).partition(|(id, _)| counted.contains_key(id));
         // The worker is gone only when nothing is in flight any more.
         let _ = self.events.send(Event::Written { recorded, refused });
     }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{Epoch, Shard};
 use posthaste_core::target::{MemberId, targets};
@@ -27,6 +27,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::metrics::DelivererMetrics;
 use crate::testing;
 use crate::worker::{Event, Handle, Report};
 
@@ -48,6 +49,7 @@ pub(crate) struct Ownership {
     members: Vec<i32>,
     /// A test delivery may have been asked for.
     tests: Arc<Notify>,
+    metrics: DelivererMetrics,
 }
 
 /// Why a session was left.
@@ -64,9 +66,10 @@ impl Ownership {
         workers: Vec<Handle>,
         reports: mpsc::UnboundedReceiver<Report>,
         health: Health,
+        metrics: DelivererMetrics,
     ) -> Ownership {
         let (owned, members, tests) = (BTreeMap::new(), Vec::new(), Arc::default());
-        Ownership { config, control, shards, workers, reports, health, owned, members, tests }
+        Ownership { config, control, shards, workers, reports, health, owned, members, tests, metrics }
     }
 
     /// Contends for shards until `stop`, then hands everything over and waits for the deliveries under way.
@@ -94,6 +97,7 @@ impl Ownership {
                             "the lock session is lost, and its shards with it"
                         );
                         self.health.not_ready("the lock session is lost");
+                        self.metrics.sessions_lost.inc();
                     }
                     self.lose_everything();
                 }
@@ -125,6 +129,7 @@ impl Ownership {
             let _ = worker.events.send(Event::Lost);
         }
         self.owned.clear();
+        self.count_owned();
         self.members.clear();
     }
 
@@ -231,8 +236,13 @@ impl Ownership {
         Ok(())
     }
 
+    fn count_owned(&self) {
+        self.metrics.shards_owned.set(f64::from(u16::try_from(self.owned.len()).unwrap_or(u16::MAX)));
+    }
+
     async fn take(&mut self, session: &LockSession, missing: &[Shard]) -> Result<(), StoreError> {
         let locked = session.try_lock_many(missing).await?;
+        let since = Instant::now();
         if locked.is_empty() {
             return Ok(());
         }
@@ -243,7 +253,7 @@ impl Ownership {
         match raised.await {
             Ok(epochs) => {
                 tracing::info!(shards = epochs.len(), owned = self.owned.len() + epochs.len(), "took shards over");
-                self.give_to_workers(session, epochs);
+                self.give_to_workers(session, epochs, since);
                 Ok(())
             }
             Err(error) => {
@@ -253,15 +263,16 @@ impl Ownership {
         }
     }
 
-    fn give_to_workers(&mut self, session: &LockSession, shards: Vec<(Shard, Epoch)>) {
+    fn give_to_workers(&mut self, session: &LockSession, shards: Vec<(Shard, Epoch)>, since: Instant) {
         let mut of_worker: BTreeMap<usize, Vec<(Shard, Epoch)>> = BTreeMap::new();
         for (shard, epoch) in shards {
             self.owned.insert(shard, epoch);
             of_worker.entry(self.worker_of(shard)).or_default().push((shard, epoch));
         }
         for (number, shards) in of_worker {
-            let _ = self.workers[number].events.send(Event::Take(session.lease(), shards));
+            let _ = self.workers[number].events.send(Event::Take(session.lease(), shards, since));
         }
+        self.count_owned();
     }
 
     /// Gives shards up, so that nothing of what is being delivered there is delivered twice.
@@ -281,13 +292,15 @@ impl Ownership {
         if let Err(error) = held.await {
             // Unlocked without the holds, these would be delivered again by the new owner: keep the shards.
             let kept = shards.iter().filter_map(|shard| Some((*shard, *self.owned.get(shard)?))).collect();
-            self.give_to_workers(session, kept);
+            self.give_to_workers(session, kept, Instant::now());
             return Err(error);
         }
         for shard in shards {
             self.owned.remove(shard);
         }
+        self.count_owned();
         session.unlock_many(shards).await?;
+        self.metrics.handed_over.inc_by(u64::try_from(shards.len()).unwrap_or(u64::MAX));
         tracing::info!(
             shards = shards.len(),
             in_flight = in_flight.len(),

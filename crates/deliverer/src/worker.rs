@@ -32,6 +32,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::config::Config;
 use crate::dispatch::{Dispatcher, Permit, Targets};
+use crate::metrics::{DelivererMetrics, Share};
 use crate::outcomes;
 use crate::testing::{self, Test};
 use feed::Feed;
@@ -51,7 +52,8 @@ const HOLD_MARGIN: Duration = Duration::from_secs(5);
 /// What reaches a worker's loop from outside.
 pub(crate) enum Event {
     /// Own these shards from now on, for as long as the lease of their session lives.
-    Take(Lease, Vec<(Shard, Epoch)>),
+    /// They were locked then.
+    Take(Lease, Vec<(Shard, Epoch)>, Instant),
     /// Start nothing more in these shards, and answer what is still being delivered there.
     Release(Vec<Shard>, oneshot::Sender<Vec<Hold>>),
     /// The locks are gone: start nothing more, and trust nothing that was read.
@@ -99,18 +101,21 @@ impl Handle {
 ///
 /// # Errors
 /// Where the system refuses a thread.
-pub(crate) fn spawn_all(config: &Arc<Config>) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
+pub(crate) fn spawn_all(
+    config: &Arc<Config>,
+    metrics: &DelivererMetrics,
+) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
     let (report, reports) = mpsc::unbounded_channel();
     let mut handles = Vec::with_capacity(config.workers);
     let instance = rand::random();
     for (number, worker) in (0..config.workers).zip(0..) {
         let (events, inbox) = mpsc::unbounded_channel();
         let wake = Arc::new(Notify::new());
-        let parts = (Arc::clone(config), Arc::clone(&wake), events.clone(), report.clone());
+        let parts = (Arc::clone(config), metrics.clone(), Arc::clone(&wake), events.clone(), report.clone());
         let thread = std::thread::Builder::new().name(format!("deliver-{number}")).spawn(move || {
-            let (config, wake, events, report) = parts;
+            let (config, metrics, wake, events, report) = parts;
             actix_rt::System::new().block_on(async {
-                Worker::new(config, (instance, worker), wake, events, inbox, report).run().await;
+                Worker::new(config, metrics, (instance, worker), wake, events, inbox, report).run().await;
             });
         })?;
         handles.push(Handle { events, wake, thread: Some(thread) });
@@ -129,6 +134,11 @@ struct Running {
 
 struct Worker {
     config: Arc<Config>,
+    metrics: DelivererMetrics,
+    /// Keys in its windows, as a metric.
+    keys: Share,
+    /// When the first of `taking` was locked.
+    taking_since: Option<Instant>,
     /// Of the session that holds the locks of `owned`.
     lease: Option<Lease>,
     wake: Arc<Notify>,
@@ -170,6 +180,7 @@ enum Step {
 impl Worker {
     fn new(
         config: Arc<Config>,
+        metrics: DelivererMetrics,
         instance: (i64, i32),
         wake: Arc<Notify>,
         events: mpsc::UnboundedSender<Event>,
@@ -177,11 +188,15 @@ impl Worker {
         report: mpsc::UnboundedSender<Report>,
     ) -> Worker {
         let (finished, outcomes) = mpsc::unbounded_channel();
-        let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), outcomes, events.clone()));
+        let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), metrics.clone(), outcomes, events.clone()));
+        let keys = Share::of(metrics.window_keys.clone());
         Worker {
             dispatcher: Rc::new(Dispatcher::new(&config)),
             targets: Targets::default(),
             config,
+            metrics,
+            keys,
+            taking_since: None,
             lease: None,
             wake,
             events,
@@ -235,8 +250,9 @@ impl Worker {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Take(lease, shards) => {
+            Event::Take(lease, shards, since) => {
                 self.lease = Some(lease);
+                self.taking_since.get_or_insert(since);
                 for (shard, epoch) in shards {
                     self.owned.insert(shard, epoch);
                     // Without a feed the windows are opened when there is one: see `begin`.
@@ -257,6 +273,7 @@ impl Worker {
                 self.lease = None;
                 self.feed = None;
                 self.taking.clear();
+                self.taking_since = None;
                 self.reread.clear();
             }
             Event::PausesChanged => self.pauses_at = Instant::now(),

@@ -22,6 +22,8 @@ pub struct Config {
     pub secrets: Option<Keys>,
     /// How long messages that have ended are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    /// Queues with metrics of their own, at most.
+    pub metrics_queues: usize,
     /// How many shards the deployment believes the database to have.
     pub shards: Option<u16>,
 }
@@ -41,6 +43,8 @@ pub struct ConfigVariables {
     secrets_key: Option<String>,
     /// 0 to 3650; 0 keeps messages for ever. Default 30.
     retention_days: Option<String>,
+    /// 0 to 10,000. Default 100.
+    metrics_queues: Option<String>,
     /// 1 to 1024; if it is given and not the database's, the scheduler does not start.
     shards: Option<String>,
 }
@@ -60,6 +64,7 @@ impl Config {
         let port = faults.or("PORT", 3043, raw.port, parse::port);
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let days = faults.or("RETENTION_DAYS", 30, raw.retention_days, parse::integer(0..=3650));
+        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         faults.finish(|| {
             let database_url = database?;
@@ -70,6 +75,7 @@ impl Config {
                 health_port: Some(port),
                 secrets,
                 retention: (days > 0).then(|| Duration::from_secs(days * 86_400)),
+                metrics_queues,
                 shards,
             })
         })

@@ -1,4 +1,5 @@
-//! The leader's recurring duties: partitions made ahead, outcomes counted, and what nobody needs any more deleted.
+//! The leader's recurring duties: partitions made ahead, outcomes counted, what is late looked at, and what nobody needs any more
+//! deleted. Each tells by metrics when it was last done, how long that took and how often it failed.
 //!
 //! Their timetable is `tokio-cron-scheduler`'s. It keeps its jobs in memory, looks at them twice a second and goes by this
 //! machine's clock: good enough for housekeeping that may be late or happen twice, and for nothing else. Crons are fired
@@ -17,6 +18,7 @@ use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_cron_scheduler::{Job, JobScheduler, JobSchedulerError};
 use tokio_util::sync::CancellationToken;
 
@@ -95,7 +97,12 @@ impl Term {
     async fn keep(self, duty: Duty, bell: Arc<Notify>) {
         let mut bookmark = Bookmark::default();
         while self.lasts() {
-            match self.perform(duty, &mut bookmark).await {
+            let began = Instant::now();
+            let done = self.perform(duty, &mut bookmark).await;
+            if self.lasts() {
+                self.means.metrics.did(duty.name(), done.is_ok(), began.elapsed());
+            }
+            match done {
                 Ok(count) if count == 0 || !duty.is_news() => tracing::debug!(count, "{}", duty.done()),
                 Ok(count) => tracing::info!(count, "{}", duty.done()),
                 Err(error) => tracing::warn!(%error, "a duty failed and is tried again when it is due next: {duty:?}"),

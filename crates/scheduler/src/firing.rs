@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::SchedulerMetrics;
+
 /// Crons per statement: large enough that 10,000 crons of the same second are done in a fraction of it, small enough that
 /// no statement takes long.
 const BATCH: u16 = 1000;
@@ -38,6 +40,8 @@ const RETRY: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_secs(1);
 /// How long a cron whose next tick the database refuses to store is left out.
 const ASIDE: Duration = Duration::from_secs(60);
+/// What this is called among the leader's duties.
+const DUTY: &str = "firings";
 /// Parsed schedules that are kept. Crons mostly share a few; beyond this the cache starts again.
 const SCHEDULES: usize = 10_000;
 
@@ -51,10 +55,14 @@ pub(crate) async fn run(
     lease: &Lease,
     quit: &CancellationToken,
     crons_changed: &Notify,
+    metrics: &SchedulerMetrics,
 ) -> Result<(), StoreError> {
     let mut state = State::default();
     while !quit.is_cancelled() && lease.is_live() {
-        let until = match state.round(conn, lease).await {
+        let began = Instant::now();
+        let round = state.round(conn, lease, metrics).await;
+        metrics.did(DUTY, round.is_ok(), began.elapsed());
+        let until = match round {
             Ok(until) => until,
             Err(StoreError::Retryable(error)) => {
                 tracing::warn!(%error, "crons could not be fired, trying again");
@@ -80,7 +88,12 @@ struct State {
 
 impl State {
     /// Looks once and stores what is due. Answers when to look again.
-    async fn round(&mut self, conn: &mut Connection, lease: &Lease) -> Result<Instant, StoreError> {
+    async fn round(
+        &mut self,
+        conn: &mut Connection,
+        lease: &Lease,
+        metrics: &SchedulerMetrics,
+    ) -> Result<Instant, StoreError> {
         self.aside.retain(|_, until| *until > Instant::now());
         let aside: Vec<CronId> = self.aside.keys().copied().collect();
         let due = tick::due(conn, &aside, BATCH).await?;
@@ -91,6 +104,7 @@ impl State {
         let plan = plan(due, &mut self.schedules);
         let fired = self.store(conn, lease, &plan.firings).await?;
         report(&fired, &plan.invalid);
+        metrics.fired(&plan.firings, &fired, |firing| clock.database_now().since(firing.cron.standing.tick));
         let soon = due_before(&fired, clock.database_now().saturating_add(SOON));
         if let Err(error) = wakeup::notify_pending(conn, &soon).await {
             tracing::debug!(%error, "deliverers were not woken up; they poll");

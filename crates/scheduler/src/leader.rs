@@ -52,6 +52,9 @@ impl Scheduler {
             if stop.is_cancelled() {
                 break;
             }
+            if let Err(Interruption::Session(_) | Interruption::Lease) = &ended {
+                self.means.metrics.sessions_lost.inc();
+            }
             let reason = ended.err().unwrap_or(Interruption::Lease).to_string();
             self.health.not_ready(reason.as_str());
             pause = if began.elapsed() >= WORKED { FIRST_PAUSE } else { pause };
@@ -76,10 +79,12 @@ impl Scheduler {
             return Ok(());
         }
         tracing::info!("leading");
+        self.means.metrics.lead();
         let result = tokio::select! {
             result = self.lead(&session, stop) => result.map_err(Interruption::from),
             reason = session.closed() => Err(Interruption::Session(reason)),
         };
+        self.means.metrics.follow();
         if stop.is_cancelled() && session.lease().is_live() {
             session.unlock(LockKey::Leader).await?;
             tracing::info!("gave the lead back");
@@ -96,7 +101,7 @@ impl Scheduler {
                 Some(conn) => {
                     let mut conn = conn?;
                     self.health.ready();
-                    firing::run(&mut conn, &lease, &quit, &crons_changed).await
+                    firing::run(&mut conn, &lease, &quit, &crons_changed, &self.means.metrics).await
                 }
                 None => Ok(()),
             }

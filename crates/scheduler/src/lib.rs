@@ -11,10 +11,11 @@ pub mod config;
 mod duties;
 mod firing;
 mod leader;
+mod metrics;
 
 use posthaste_service::environment::ConfigError;
 use posthaste_service::health::{Health, serve_health};
-use posthaste_service::{Running, StartError};
+use posthaste_service::{Metrics, Running, StartError};
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::migrations::check_schema;
 use tokio_util::sync::CancellationToken;
@@ -23,30 +24,34 @@ pub use config::Config;
 
 use crate::duties::{Means, Timetable};
 use crate::leader::{APPLICATION, Scheduler};
+use crate::metrics::SchedulerMetrics;
 
 /// Reaches the database, checks its schema, binds the health listener and begins to stand by for the lead. Cancelling
 /// `stop` finishes the statement under way, gives the lead back, and then resolves `finished`.
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
-pub async fn start(config: Config, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
     let url = config.database_url.for_service(APPLICATION);
     let mut conn = connect(&url, Purpose::Pool).await.map_err(database)?;
     let schema = check_schema(&mut conn).await.map_err(database)?;
     drop(conn);
     ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
+    let metrics = metrics.of("scheduler")?;
+    let own = SchedulerMetrics::new(&metrics, config.metrics_queues)?;
     let health = Health::new();
     // Probes are answered until everything is done.
     let ended = CancellationToken::new();
     let end = ended.clone().drop_guard();
     let address = match config.health_port {
-        Some(port) => Some(serve_health(&config.host, port, health.clone(), ended).await?),
+        Some(port) => Some(serve_health(&config.host, port, health.clone(), metrics, ended).await?),
         None => None,
     };
     let timetable = Timetable::start().await.map_err(|error| StartError::Other(error.to_string()))?;
-    let means = Means { secrets: config.secrets, retention: config.retention };
-    let scheduler = Scheduler { database: url, lock_database: config.lock_database_url, health, timetable, means };
+    let means = Means { secrets: config.secrets, retention: config.retention, metrics: own };
+    let lock_database = config.lock_database_url;
+    let scheduler = Scheduler { database: url, lock_database, health, timetable, means };
     let finished = tokio::spawn(async move {
         let _end = end;
         scheduler.run(stop).await;

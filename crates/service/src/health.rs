@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz` of a service that has no HTTP of its own.
+//! `/healthz`, `/readyz` and `/metrics` of a service that has no HTTP of its own.
 //!
 //! `GET /healthz` answers 200 while the process lives, `GET /readyz` 200 or 503 with the reason, both in JSON. An answer
 //! comes from memory: a probe never waits for the database.
@@ -6,10 +6,12 @@
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::{Arc, PoisonError, RwLock};
 
+use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::metrics::{self, Metrics};
 use crate::run::StartError;
 
 /// Whether a service does its work now. Clones share the answer. Not ready until it is told so.
@@ -72,8 +74,8 @@ pub fn readyz(problem: Option<&str>) -> HttpResponse {
     }
 }
 
-/// Serves both until `until` is cancelled. That should be after the service has drained: a probe that fails meanwhile
-/// would have it killed.
+/// Serves both, and `/metrics`, until `until` is cancelled. That should be after the service has drained: a probe that fails
+/// meanwhile would have it killed.
 ///
 /// # Errors
 /// As [`bind`].
@@ -81,27 +83,36 @@ pub async fn serve_health(
     host: &str,
     port: u16,
     health: Health,
+    metrics: Metrics,
     until: CancellationToken,
+) -> Result<SocketAddr, StartError> {
+    serve(host, port, until, move |routes| {
+        let (health, metrics) = (health.clone(), metrics.clone());
+        routes
+            .route("/healthz", web::get().to(async || healthz()))
+            .route("/readyz", web::get().to(move || std::future::ready(readyz(health.problem().as_deref()))))
+            .route("/metrics", web::get().to(move || std::future::ready(metrics::answer(&metrics))));
+    })
+    .await
+}
+
+/// Serves `routes` on a thread of its own until `until` is cancelled.
+pub(crate) async fn serve(
+    host: &str,
+    port: u16,
+    until: CancellationToken,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> Result<SocketAddr, StartError> {
     let listener = bind(host, port)?;
     let other = |error: std::io::Error| StartError::Other(format!("the health listener: {error}"));
     let address = listener.local_addr().map_err(other)?;
-    let server = HttpServer::new(move || {
-        let health = health.clone();
-        App::new().route("/healthz", web::get().to(async || healthz())).route(
-            "/readyz",
-            web::get().to(move || {
-                let problem = health.problem();
-                async move { readyz(problem.as_deref()) }
-            }),
-        )
-    })
-    .workers(1)
-    .disable_signals()
-    .shutdown_timeout(1)
-    .listen(listener)
-    .map_err(other)?
-    .run();
+    let server = HttpServer::new(move || App::new().configure(routes.clone()))
+        .workers(1)
+        .disable_signals()
+        .shutdown_timeout(1)
+        .listen(listener)
+        .map_err(other)?
+        .run();
     let handle = server.handle();
     tokio::spawn(server);
     tokio::spawn(async move {
@@ -155,7 +166,8 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn it_tells_how_it_is() {
         let (health, until) = (Health::new(), CancellationToken::new());
-        let address = serve_health("127.0.0.1", 0, health.clone(), until.clone()).await.unwrap();
+        let metrics = Metrics::default();
+        let address = serve_health("127.0.0.1", 0, health.clone(), metrics, until.clone()).await.unwrap();
         assert_eq!(get(address, "/healthz").await, (200, serde_json::json!({"status": "ok"})));
         assert_eq!(
             get(address, "/readyz").await,

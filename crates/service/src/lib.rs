@@ -1,13 +1,15 @@
-//! The shell that all binaries share: configuration from the environment, logs, health, start and graceful stop.
+//! The shell that all binaries share: configuration from the environment, logs, metrics, health, start and graceful stop.
 //!
 //! It knows neither the store nor the rules of the core. Nothing here is kept process-wide but the log subscriber, so that
 //! several services run in one process (`posthaste dev`, tests) without meeting.
 
 pub mod environment;
 pub mod health;
+pub mod metrics;
 pub mod parse;
 pub mod run;
 pub mod telemetry;
 
 pub use environment::{ConfigError, Variables};
+pub use metrics::Metrics;
 pub use run::{Running, StartError, run_service};

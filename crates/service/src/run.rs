@@ -16,6 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::environment::{ConfigError, Variables};
+use crate::metrics::{Metrics, MetricsError};
 use crate::telemetry::{self, LogConfig, LogFormat};
 
 /// A service that serves.
@@ -49,6 +50,12 @@ pub enum StartError {
     Other(String),
 }
 
+impl From<MetricsError> for StartError {
+    fn from(error: MetricsError) -> StartError {
+        StartError::Other(error.to_string())
+    }
+}
+
 impl StartError {
     fn status(&self) -> u8 {
         match self {
@@ -59,10 +66,11 @@ impl StartError {
 }
 
 /// The `main` of a service: reads its configuration from the environment, logs (JSON unless `LOG_FORMAT` says otherwise),
-/// starts it and stops it on a signal. `start` gets a token that is cancelled when the service is to drain.
+/// starts it and stops it on a signal. `start` gets where to keep its metrics, and a token that is cancelled when the service is to
+/// drain.
 pub fn run_service<C, F, Fut>(name: &str, read: fn(&Variables) -> Result<C, ConfigError>, start: F) -> ExitCode
 where
-    F: FnOnce(C, CancellationToken) -> Fut,
+    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
     Fut: Future<Output = Result<Running, StartError>>,
 {
     run(name, &Variables::from_env(), LogFormat::Json, read, start)
@@ -77,7 +85,7 @@ pub fn run<C, F, Fut>(
     start: F,
 ) -> ExitCode
 where
-    F: FnOnce(C, CancellationToken) -> Fut,
+    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
     Fut: Future<Output = Result<Running, StartError>>,
 {
     let (log, config) = match ConfigError::both(LogConfig::read(variables, format), read(variables)) {
@@ -92,7 +100,7 @@ where
     };
     let status = runtime.block_on(async {
         match Signals::new() {
-            Ok(signals) => supervise(name, signals, |stop| start(config, stop)).await,
+            Ok(signals) => supervise(name, signals, |stop| start(config, Metrics::default(), stop)).await,
             Err(error) => Outcome::NotStarted(StartError::Other(format!("no signals: {error}"))),
         }
     });

@@ -37,6 +37,7 @@ pub mod schema;
 pub mod session;
 pub mod shard;
 mod statement;
+pub mod statistics;
 pub mod subscription;
 pub mod target;
 pub mod test_delivery;

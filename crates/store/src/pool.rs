@@ -15,6 +15,9 @@ use crate::error::StoreError;
 /// A pool of connections. Cheap to clone; clones share the connections.
 pub type Pool = bb8::Pool<AsyncPgConnection>;
 
+/// A connection of a pool, given back when dropped.
+pub type Checkout<'a> = bb8::PooledConnection<'a, AsyncPgConnection>;
+
 /// How long a caller waits for a free connection before it gets [`StoreError::Unavailable`].
 const CHECKOUT_TIMEOUT: Duration = Duration::from_secs(5);
 

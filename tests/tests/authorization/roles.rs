@@ -283,7 +283,8 @@ fn operations() -> Vec<Operation> {
     add("delete other queue", delete.clone(), "/queues/2?force=true", none.clone(), None);
     add("list keys", get.clone(), "/api-keys", none.clone(), None);
     add("create a key", post, "/api-keys", json!({"name": "k", "scopes": ["queues:read"]}), None);
-    add("read the audit log", get, "/audit-log", none, None);
+    add("read the audit log", get.clone(), "/audit-log", none.clone(), None);
+    add("read the metrics", get, "/metrics", none, None);
     all
 }
 
@@ -291,7 +292,7 @@ fn operations() -> Vec<Operation> {
 pub const CALLERS: [&str; 8] = ["admin", "nobody", "wrong", "reader", "names", "tenant", "reading key", "tenant's key"];
 
 /// `+` done, `-` denied, `0` nothing. The last letter of a pair counts for GraphQL where it differs.
-const TABLE: [(&str, [&str; 8]); 57] = [
+const TABLE: [(&str, [&str; 8]); 58] = [
     //                               admin nobody wrong reader names tenant r-key t-key
     ("list queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
     ("count queues", ["+", "-", "-", "+", "+", "+", "+", "+"]),
@@ -350,6 +351,7 @@ const TABLE: [(&str, [&str; 8]); 57] = [
     ("list keys", ["+", "-", "-", "-", "-", "-", "-", "-"]),
     ("create a key", ["+", "-", "-", "-", "-", "-", "-", "-"]),
     ("read the audit log", ["+", "-", "-", "-", "-", "-", "-", "-"]),
+    ("read the metrics", ["+", "-", "-", "-", "-", "-", "-", "-"]),
 ];
 
 fn rules() -> Value {

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Reservation, Stored, answer};
 use crate::error::ApiError;
+use crate::metrics::ApiMetrics;
 
 /// How long a message may wait for its statement to begin; a client has mostly given up by then.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -90,10 +91,12 @@ impl Group {
         (self, second)
     }
 
-    pub fn answer(self, verdicts: Vec<Verdict>) {
+    pub fn answer(self, verdicts: Vec<Verdict>, metrics: &ApiMetrics) {
         for ((message, verdict), caller) in self.batch.into_messages().zip(verdicts).zip(self.callers) {
+            let answer = answer(message, verdict);
+            metrics.answered(&answer);
             // As above.
-            let _ = caller.answer.send(answer(message, verdict));
+            let _ = caller.answer.send(answer);
         }
     }
 

@@ -71,7 +71,9 @@ async fn store(
         indexes.into_iter().zip(messages.zip(verdicts)).map(|(at, (message, is))| (at, answer(message, is))).collect();
     answers.sort_unstable_by_key(|(index, _)| *index);
     if committed {
-        return Ok(answers.into_iter().map(|(_, answer)| answer).collect());
+        let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
+        answers.iter().for_each(|answer| storage.metrics.answered(answer));
+        return Ok(answers);
     }
     let failed = |(index, answer): (usize, Result<_, _>)| answer.err().map(|error| (index, error));
     Err(NotStored::Because(answers.into_iter().filter_map(failed).collect()))
@@ -83,7 +85,7 @@ async fn commit(
     lifetime: Duration,
     on_error: OnError,
 ) -> Result<Together, ApiError> {
-    let mut conn = storage.pool.get().await.map_err(|error| ApiError::from_read(&error.into()))?;
+    let mut conn = storage.pool.get().await.map_err(|error| ApiError::from_read(&error))?;
     let mut again = Again::default();
     loop {
         match insert_together(&mut conn, batches, lifetime, on_error).await {

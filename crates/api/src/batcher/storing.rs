@@ -8,12 +8,12 @@ use posthaste_store::connect::Connection;
 use posthaste_store::error::StoreError;
 use posthaste_store::message::{Batch, Verdict, insert, insert_keyed};
 use posthaste_store::partition::ensure_partitions;
-use posthaste_store::pool::Pool;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::gathering::{Gathering, Group, Waiting};
 use crate::error::ApiError;
+use crate::metrics::{ApiMetrics, Connections};
 use crate::waker::Waker;
 
 /// Statements under way at once: while one waits for the disk, the next is sent.
@@ -27,8 +27,9 @@ const SOON: Duration = Duration::from_secs(1);
 /// What it takes to store.
 #[derive(Debug, Clone)]
 pub(super) struct Storage {
-    pub pool: Pool,
+    pub pool: Connections,
     pub waker: Waker,
+    pub metrics: ApiMetrics,
     /// Of idempotency keys.
     pub lifetime: Duration,
 }
@@ -67,7 +68,7 @@ async fn store(storage: &Storage, group: Group) {
         match store_batch(storage, &group.batch).await {
             Ok(verdicts) => {
                 storage.waker.pending(due_soon(&verdicts));
-                group.answer(verdicts);
+                group.answer(verdicts, &storage.metrics);
             }
             Err(ApiError::Refused | ApiError::Internal) if group.callers.len() > 1 => {
                 let (first, second) = group.split();
@@ -92,7 +93,7 @@ pub(super) fn due_soon(verdicts: &[Verdict]) -> impl Iterator<Item = Shard> {
 }
 
 async fn store_batch(storage: &Storage, batch: &Batch) -> Result<Vec<Verdict>, ApiError> {
-    let mut conn = storage.pool.get().await.map_err(|error| ApiError::from_read(&error.into()))?;
+    let mut conn = storage.pool.get().await.map_err(|error| ApiError::from_read(&error))?;
     let mut again = Again::default();
     loop {
         let stored = match batch.is_keyed() {

@@ -1,9 +1,11 @@
 use posthaste_core::ids::{MessageId, QueueId, Shard};
 use posthaste_core::time::Timestamp;
+use posthaste_service::metrics::{Metrics, QueueLabels};
 
 use super::gathering::{BYTES, Gathering, Group, PATIENCE};
 use super::storing::due_soon;
 use super::*;
+use crate::metrics::ApiMetrics;
 
 type Answered = oneshot::Receiver<Result<Stored, ApiError>>;
 
@@ -67,6 +69,10 @@ async fn nobody_waits_in_vain() {
     assert_eq!(answered.await.unwrap(), Err(ApiError::Unavailable));
 }
 
+fn metrics() -> ApiMetrics {
+    ApiMetrics::new(&Metrics::default().of("api").unwrap(), QueueLabels::new(10)).unwrap()
+}
+
 #[tokio::test]
 async fn each_caller_gets_its_own_answer() {
     let mut group = Group::default();
@@ -76,12 +82,17 @@ async fn each_caller_gets_its_own_answer() {
     group.admit(second);
     let (third, third_answered) = waiting(9, 3);
     group.admit(third);
-    group.answer(vec![Verdict::UnknownQueue, stored(5), Verdict::Replayed(accepted(4))]);
+    let metrics = metrics();
+    group.answer(vec![Verdict::UnknownQueue, stored(5), Verdict::Replayed(accepted(4))], &metrics);
     assert_eq!(first_answered.await.unwrap(), Err(ApiError::UnknownQueue { field: "queueId", id: 7 }));
     let Stored { message, accepted, replayed } = second_answered.await.unwrap().unwrap();
     assert_eq!((message.queue_id, accepted.id, replayed), (QueueId(8), MessageId(5), false));
     let Stored { message, accepted, replayed } = third_answered.await.unwrap().unwrap();
     assert_eq!((message.queue_id, accepted.id, replayed), (QueueId(9), MessageId(4), true));
+    // Counted is what was stored now.
+    let text = String::from_utf8(metrics.all.text().unwrap()).unwrap();
+    let accepted: Vec<_> = text.lines().filter(|line| line.starts_with("posthaste_messages_accepted_total")).collect();
+    assert_eq!(accepted, ["posthaste_messages_accepted_total{queue=\"8\",service=\"api\"} 1"]);
 }
 
 #[tokio::test]
@@ -96,7 +107,7 @@ async fn halves_keep_their_callers() {
     let (first, second) = group.split();
     assert_eq!((first.callers.len(), second.callers.len()), (2, 3));
     first.fail(&ApiError::Refused);
-    second.answer(vec![stored(3), stored(4), stored(5)]);
+    second.answer(vec![stored(3), stored(4), stored(5)], &metrics());
     let mut queues = Vec::new();
     for answered in answers {
         queues.push(answered.await.unwrap().map(|it| (it.message.queue_id.0, it.accepted.id.0)));

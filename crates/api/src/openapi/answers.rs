@@ -40,6 +40,13 @@ pub fn success(description: &str, schema: AnySchema, headers: &[&str]) -> Respon
     headers.iter().fold(answer, |answer, name| answer.header(*name, header(name))).build()
 }
 
+/// An answer of plain text.
+pub fn text(description: &str, headers: &[&str]) -> Response {
+    let content = ContentBuilder::new().schema(Some(of(Type::String))).build();
+    let answer = ResponseBuilder::new().description(description).content("text/plain", content);
+    headers.iter().fold(answer, |answer, name| answer.header(*name, header(name))).build()
+}
+
 /// What any request may be answered, whatever it is for.
 pub fn of_any_request() -> Vec<ApiError> {
     let exceeded = |of, problem: &str| ApiError::Limit { of, problem: problem.to_owned() };

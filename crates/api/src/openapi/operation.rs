@@ -103,6 +103,12 @@ impl Describing {
         self
     }
 
+    /// What a success is answered with, in plain text.
+    pub fn text(mut self, description: &str, headers: &[&str]) -> Describing {
+        self.builder = self.builder.response("200", answers::text(description, headers));
+        self
+    }
+
     /// Another answer that is no error of the usual shape.
     pub fn other_answer(mut self, status: &str, description: &str, schema: AnySchema) -> Describing {
         self.others.push((status.to_owned(), answers::success(description, schema, &[])));

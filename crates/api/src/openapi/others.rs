@@ -326,7 +326,10 @@ fn graphql() -> Vec<Describing> {
 fn health() -> Vec<Describing> {
     let alive = open(Get, "/healthz", "health", "Whether the process lives").without_credentials();
     let ready = open(Get, "/readyz", "health", "Whether it is to get requests").without_credentials();
+    let metrics = guarded(Get, "/metrics", "health", "How it does, in Prometheus' text format")
+        .description("For administrators. With `METRICS_PORT` it is also served there, and needs no credentials.");
     vec![
+        metrics.text("The metrics of this process.", &["cache-control"]),
         alive.answer("It does.", named("Health"), &[]),
         ready.answer("It is.", named("Health"), &[]).other_answer(
             "503",

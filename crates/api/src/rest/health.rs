@@ -1,15 +1,17 @@
-//! Whether this API lives, and whether it can work.
+//! Whether this API lives, whether it can work, and how it does.
 
 use std::time::Duration;
 
-use actix_web::HttpResponse;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::Data;
+use actix_web::{HttpRequest, HttpResponse};
 use futures_util::FutureExt;
 use posthaste_store::migrations::check_schema;
 use serde_json::json;
 
+use super::parameters::Parameters;
 use crate::app::App;
+use crate::auth::Caller;
 use crate::error::ApiError;
 use crate::json;
 
@@ -28,6 +30,13 @@ pub async fn ready(app: Data<App>) -> Result<HttpResponse, ApiError> {
     let Some(reason) = reason else { return alive().await };
     let body = json!({"status": "unavailable", "reason": reason}).to_string();
     Ok(HttpResponse::ServiceUnavailable().insert_header((CONTENT_TYPE, json::CONTENT_TYPE)).body(body))
+}
+
+/// The metrics of the process, for administrators: they tell which queues there are and how busy each is.
+pub async fn metrics(app: Data<App>, caller: Caller, request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    caller.administer()?;
+    Parameters::parse(request.query_string())?.finish()?;
+    Ok(posthaste_service::metrics::answer(&app.metrics.all))
 }
 
 async fn problem(app: &App) -> Option<String> {

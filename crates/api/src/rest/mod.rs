@@ -37,6 +37,7 @@ fn register(config: &mut ServiceConfig) -> Vec<(Method, String)> {
     let mut routes = Routes::new(config);
     routes.add(Place::at("/healthz").get(health::alive));
     routes.add(Place::at("/readyz").get(health::ready));
+    routes.add(Place::at("/metrics").get(health::metrics));
     routes.add(Place::at("/stats").get(actions::stats));
     routes.add(Place::at("/queues/{id}/stats").get(actions::queue_stats));
     routes.add(Place::at("/queues/{id}/pause").post(actions::pause));

@@ -1,5 +1,6 @@
 //! The scenarios, and what they share: a fresh database each, real services, one sink, the same questions at the end.
 
+pub mod cron;
 pub mod drain;
 pub mod flow;
 pub mod horizon;

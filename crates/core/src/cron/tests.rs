@@ -1,6 +1,6 @@
 use super::{
-    CronId, Duration, Firing, Missed, Overlap, Present, Rules, Schedule, Skipped, Standing, Step, Timestamp, jitter,
-    step as step_at,
+    CronId, Duration, Firing, MOST_CAUGHT_UP, Missed, Overlap, Present, Rules, Schedule, Skipped, Standing, Step,
+    Timestamp, jitter, step as step_at,
 };
 
 const SECOND: i64 = 1_000_000;
@@ -100,6 +100,28 @@ fn not_more_than_a_bound_is_made_up_for_and_counted() {
     assert_eq!((now.skipped, now.fire), (range(1, 2_000, 2_000), fire(2_001, true)));
     let long = step(&secondly, &rules(Missed::One, Overlap::Allow), stored(0), at(20_000));
     assert_eq!(long.skipped, Some(Skipped { first: at(1), last: at(19_999), count: None }));
+}
+
+#[test]
+fn the_bound_is_the_same_whether_ticks_are_counted_or_not() {
+    let most = i64::from(MOST_CAUGHT_UP);
+    let hour = Duration::from_secs(3_600);
+    for (schedule, distance) in [
+        (minutely(), 60),
+        (Schedule::parse("30 * * * * *", "UTC").unwrap(), 60),
+        (Schedule::parse("@hourly", "UTC").unwrap(), 3_600),
+        (Schedule::every(hour, at(0)).unwrap(), 3_600),
+    ] {
+        let rules = Rules { tolerance: hour * 5_000, ..rules(Missed::All, Overlap::Allow) };
+        let first = schedule.next_after(at(0)).unwrap();
+        for missed in [1, most - 1, most, most + 1, 2 * most] {
+            let now = Timestamp(first.0 + (missed - 1) * distance * 1_000_000 + 61_000_000).max(first);
+            let fired = step_at(&schedule, &rules, stored(0), Present { now, resumed: None }).fire.unwrap();
+            let ticks = (now.0 - fired.tick.0) / (distance * 1_000_000) + 1;
+            let come = (now.0 - first.0) / (distance * 1_000_000) + 1;
+            assert_eq!(ticks, come.min(most), "{missed} of {}", schedule.describe());
+        }
+    }
 }
 
 #[test]

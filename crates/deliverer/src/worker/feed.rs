@@ -54,6 +54,7 @@ impl Worker {
         }
         *feed = Feed { snapshot, postmaster_start, clock: DatabaseClock::set(clock) };
         self.poll_at = Instant::now() + POLL;
+        self.keys.set(self.windows.keys());
         Ok(true)
     }
 

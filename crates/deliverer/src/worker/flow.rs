@@ -105,6 +105,9 @@ impl Worker {
         for row in held {
             self.windows.reread(row);
         }
+        if let Some(since) = self.taking_since.take() {
+            self.metrics.takeover.observe(since.elapsed().as_secs_f64());
+        }
         Ok(())
     }
 

@@ -19,6 +19,7 @@ use tokio::sync::mpsc;
 
 use super::{Event, HOLD_MARGIN, Running, Step, Worker};
 use crate::dispatch::{Attempt, NotSent, Permit};
+use crate::metrics::InFlight;
 
 /// Messages whose payloads are read in one statement.
 const BATCH: usize = 256;
@@ -207,16 +208,26 @@ impl Worker {
         }
         let in_order = row.key.is_some();
         self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, in_order, permit: permit.clone() });
+        self.metrics.lateness.observe(clock.now().since(row.due).as_secs_f64());
         self.windows.charge(payload.queue, payload.body.as_ref().map_or(0, Vec::len));
         let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
-        let unfinished = Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone() };
+        let in_flight = self.metrics.in_flight();
+        let unfinished =
+            Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone(), _in_flight: in_flight };
+        let (metrics, scheduled_at) = (self.metrics.clone(), payload.scheduled_at);
         let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
         actix_rt::spawn(async move {
             match dispatcher.deliver(&attempt, payload, target.as_deref(), clock, &permit).await {
                 Ok(report) => {
                     let (id, attempt_number) = key;
                     let _ = events.send(Event::Heard { id, attempt: attempt_number, health: attempt.health(&report) });
-                    unfinished.finish(attempt.outcome(report));
+                    let outcome = attempt.outcome(report);
+                    let took = outcome.finished_at.since(outcome.started_at);
+                    metrics.attempt_duration.observe(took.as_secs_f64());
+                    if outcome.verdict == Verdict::Delivered {
+                        metrics.end_to_end.observe(outcome.finished_at.since(scheduled_at).as_secs_f64());
+                    }
+                    unfinished.finish(outcome);
                 }
                 Err(NotSent) => {
                     unfinished.never_started();
@@ -274,6 +285,7 @@ struct Unfinished {
     /// Whose outcome is reported if no other is.
     attempt: Option<Attempt>,
     finished: mpsc::UnboundedSender<Outcome>,
+    _in_flight: InFlight,
 }
 
 impl Unfinished {

@@ -10,9 +10,11 @@ use posthaste_store::error::StoreError;
 use posthaste_store::partition::retiring::{self, Retired};
 use posthaste_store::retention::{self, Kept};
 use posthaste_store::wakeup::notify_pending;
-use posthaste_store::{count, job, partition};
+use posthaste_store::{count, job, partition, statistics};
+use tokio::time::Instant;
 
 use super::resealing;
+use crate::metrics::SchedulerMetrics;
 
 /// Rows per statement.
 const STEP: u16 = 10_000;
@@ -27,6 +29,9 @@ const AUDIT_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 /// Each time, it would read what an old transaction keeps of all that was ever counted.
 const FROM_THE_BEGINNING: u32 = 30;
 
+/// After a look at what is late, so many times as long as it took, there is none.
+const LOOKS_SHARE: u32 = 20;
+
 /// Something that the leader does again and again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Duty {
@@ -40,15 +45,17 @@ pub(super) enum Duty {
     TestDeliveries,
     Retention,
     Jobs,
+    Statistics,
 }
 
 /// What duties need beyond the database.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Means {
     /// What queues' secrets are sealed with.
     pub secrets: Option<Keys>,
     /// How long messages that have ended are kept; `None`: for ever.
     pub retention: Option<Duration>,
+    pub metrics: SchedulerMetrics,
 }
 
 /// What one step did, and whether another is to follow at once.
@@ -58,7 +65,7 @@ pub(super) struct Step {
 }
 
 impl Duty {
-    pub const ALL: [Duty; 10] = [
+    pub const ALL: [Duty; 11] = [
         Duty::Partitions,
         Duty::Counts,
         Duty::Ticks,
@@ -69,6 +76,7 @@ impl Duty {
         Duty::TestDeliveries,
         Duty::Retention,
         Duty::Jobs,
+        Duty::Statistics,
     ];
 
     /// As a cron with seconds.
@@ -85,13 +93,14 @@ impl Duty {
             Duty::TestDeliveries => "0 7 * * * *",
             Duty::Retention => "30 */10 * * * *",
             Duty::Jobs => "* * * * * *",
+            Duty::Statistics => "*/5 * * * * *",
         }
     }
 
     /// Whether it is worth a line in the log that it did something, or is nothing but routine.
     pub fn is_news(self) -> bool {
         match self {
-            Duty::Counts => false,
+            Duty::Counts | Duty::Statistics => false,
             Duty::Partitions
             | Duty::Ticks
             | Duty::IdempotencyKeys
@@ -101,6 +110,23 @@ impl Duty {
             | Duty::TestDeliveries
             | Duty::Retention
             | Duty::Jobs => true,
+        }
+    }
+
+    /// The label of its metrics.
+    pub fn name(self) -> &'static str {
+        match self {
+            Duty::Partitions => "partitions",
+            Duty::Counts => "counts",
+            Duty::Ticks => "ticks",
+            Duty::IdempotencyKeys => "idempotency_keys",
+            Duty::Deletions => "deletions",
+            Duty::AuditLog => "audit_log",
+            Duty::Secrets => "secrets",
+            Duty::TestDeliveries => "test_deliveries",
+            Duty::Retention => "retention",
+            Duty::Jobs => "jobs",
+            Duty::Statistics => "statistics",
         }
     }
 
@@ -117,6 +143,7 @@ impl Duty {
             Duty::TestDeliveries => "deleted old test deliveries",
             Duty::Retention => "dropped partitions of old messages",
             Duty::Jobs => "met messages of purges, replays and redrives",
+            Duty::Statistics => "looked at what is late",
         }
     }
 
@@ -136,6 +163,7 @@ impl Duty {
             Duty::Deletions => retention::delete_old(conn, Kept::Deletions, DELETIONS_KEPT, STEP).await.map(bounded),
             Duty::AuditLog => retention::delete_old(conn, Kept::AuditLog, AUDIT_KEPT, STEP).await.map(bounded),
             Duty::Jobs => work(conn, bookmark).await,
+            Duty::Statistics => look(conn, bookmark, means).await,
             Duty::Retention => match means.retention {
                 Some(age) => retire(conn, age).await,
                 None => Ok(Step { count: 0, more: false }),
@@ -169,6 +197,18 @@ async fn retire(conn: &mut Connection, age: Duration) -> Result<Step, StoreError
             Step { count: 0, more: false }
         }
     })
+}
+
+/// Tells what is late, and what keeps dead rows. Reading a great backlog costs, so it takes a small part of the time.
+async fn look(conn: &mut Connection, bookmark: &mut Bookmark, means: &Means) -> Result<Step, StoreError> {
+    let began = Instant::now();
+    if bookmark.rest_until.is_some_and(|until| began < until) {
+        return Ok(Step { count: 0, more: false });
+    }
+    let (due, oldest) = (statistics::due(conn).await?, statistics::oldest_transaction(conn).await?);
+    means.metrics.looked(&due, oldest);
+    bookmark.rest_until = Some(Instant::now() + began.elapsed() * LOOKS_SHARE);
+    Ok(Step { count: u64::try_from(due.len()).unwrap_or(0), more: false })
 }
 
 /// A step of the next running job, in turn. When the last has had its turn, it is the first one's again, as long as one of them has
@@ -208,11 +248,13 @@ pub(super) struct Bookmark {
     job: i64,
     /// Whether one of the jobs that had their turn has more to do at once.
     more: bool,
+    /// When it may be looked next at what is late.
+    rest_until: Option<Instant>,
 }
 
 impl Default for Bookmark {
     fn default() -> Bookmark {
-        Bookmark { after: i64::MIN, times: 0, job: 0, more: false }
+        Bookmark { after: i64::MIN, times: 0, job: 0, more: false, rest_until: None }
     }
 }
 
