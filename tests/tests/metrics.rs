@@ -47,7 +47,11 @@ async fn what_becomes_of_messages_is_counted() {
     };
     let dead = queue("/dead", json!({})).await;
     let good = queue("/good", json!({})).await;
-    let bad = queue("/bad", json!({"maxRetries": 1, "deadLetterQueueId": dead, "retryPolicy": {"type": "fixed", "waitMs": 10}})).await;
+    let bad = queue(
+        "/bad",
+        json!({"maxRetries": 1, "deadLetterQueueId": dead, "retryPolicy": {"type": "fixed", "waitMs": 10}}),
+    )
+    .await;
     for _ in 0..3 {
         api.create_message(&json!({"queueId": good, "body": "x"})).await;
     }

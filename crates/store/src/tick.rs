@@ -174,7 +174,9 @@ statement! {
         ahead: Vec<bool> => Array<Bool>,
     }
     row (BigInt, Nullable<Timestamptz>, Nullable<Integer>, Nullable<BigInt>, Bool, Nullable<Timestamptz>)
-    // `locked` is the compare; a row that another transaction holds is waited for and compared again as that one left it.
+    // `locked` is the compare; a row that another transaction holds is waited for and compared again as that one left it. Crons are
+    // looked up one by one, by their ids alone and in the order of these: a planner that believes that there are few would compare each
+    // with each, or go by the tick, which many share. LIMIT keeps the comparison out of the look.
     // A tick that is in cron_ticks already has its message, and gets no other. It is looked up rather than skipped by ON
     // CONFLICT, so that a conflict which cannot be explained fails the statement and is seen.
     "WITH planned AS MATERIALIZED (
@@ -183,22 +185,25 @@ statement! {
              AS planned (cron_id, revision, stands, stored, tick, due, caught_up, alone,
                          skipped_first, skipped_last, skipped_count, reason, next_fire_at, ahead)
      ), locked AS MATERIALIZED (
-         SELECT planned.*, c.queue_id, c.method, c.body, c.headers, c.firings, q.spread,
-                coalesce(c.next_message_id, c.last_message_id) AS before
-         FROM planned
-         JOIN posthaste.crons c ON c.id = planned.cron_id AND c.next_fire_at = planned.stands
-             AND (c.next_message_id IS NOT NULL) = planned.stored
-             AND c.updated_at = planned.revision AND c.paused_at IS NULL
+         SELECT planned.*, c.queue_id, c.method, c.body, c.headers, c.firings, c.before, q.spread
+         FROM (SELECT * FROM planned ORDER BY cron_id) AS planned
+         CROSS JOIN LATERAL (
+             SELECT c.queue_id, c.method, c.body, c.headers, c.firings, c.next_fire_at, c.updated_at, c.paused_at,
+                    c.next_message_id, coalesce(c.next_message_id, c.last_message_id) AS before
+             FROM posthaste.crons c WHERE c.id = planned.cron_id
+             LIMIT 1 FOR NO KEY UPDATE
+         ) AS c
          JOIN posthaste.queues q ON q.id = c.queue_id
-         ORDER BY c.id
-         FOR NO KEY UPDATE OF c
+         WHERE c.next_fire_at = planned.stands AND (c.next_message_id IS NOT NULL) = planned.stored
+             AND c.updated_at = planned.revision AND c.paused_at IS NULL
      ), looked AS MATERIALIZED (
          SELECT locked.*, known.message_id AS stored_before,
                 locked.alone AND locked.tick IS NOT NULL AND pending.message_id IS NOT NULL AS overlapped
          FROM locked
          LEFT JOIN LATERAL (
              SELECT t.message_id FROM posthaste.cron_ticks t
-             WHERE t.cron_id = locked.cron_id AND t.tick = locked.tick AND t.message_id IS NOT NULL
+             WHERE (t.cron_id, t.tick) >= (locked.cron_id, locked.tick) AND (t.cron_id, t.tick) <= (locked.cron_id, locked.tick)
+             ORDER BY t.cron_id, t.tick LIMIT 1
          ) known ON true
          LEFT JOIN LATERAL (
              SELECT p.message_id FROM posthaste.pending p WHERE locked.alone AND p.message_id = locked.before OFFSET 0

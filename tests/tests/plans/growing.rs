@@ -205,7 +205,7 @@ impl Scene {
     }
 }
 
-fn named(database: &Database, application: &str) -> String {
+pub fn named(database: &Database, application: &str) -> String {
     let separator = if database.url().contains('?') { '&' } else { '?' };
     format!("{}{separator}application_name={application}", database.url())
 }

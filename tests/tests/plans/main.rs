@@ -4,6 +4,7 @@
 //! What is judged is what was executed: a server of these tests' own writes the plan of every statement, with the rows
 //! that each node really met, into its log.
 
+mod firing;
 mod growing;
 
 use std::sync::OnceLock;
