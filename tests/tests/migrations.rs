@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use posthaste_tests::database::{Database, migrate};
 use posthaste_tests::process::{Ended, Launch};
+use posthaste_tests::wait;
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -87,6 +88,25 @@ async fn many_migrate_an_empty_database_at_once() {
     }
     assert_eq!(applied, 1);
     assert_eq!(database.number("SELECT count(*) FROM posthaste.shards").await, 64);
+}
+
+#[actix_rt::test]
+async fn what_waits_for_the_schema_goes_on_when_it_is_there() {
+    let database = Database::empty().await;
+    let waiting =
+        || Launch::new("posthaste").argument("migrate").argument("--wait").env("DATABASE_URL", database.url());
+    let mut early = waiting().spawn();
+    wait::eventually(SOON, "it says what it waits for", async || {
+        early.stdout().contains("waiting: the database has no schema")
+    })
+    .await;
+    assert!(early.is_running());
+    migrate(database.url()).await;
+    assert_eq!(early.wait(SOON).await.code(), Some(0));
+    assert!(early.stdout().contains("the schema has version"), "{}", early.stdout());
+    assert_eq!(waiting().run(SOON).await.status.code(), Some(0));
+    database.execute("UPDATE posthaste.schema_info SET version = 999, compatible_from = 998").await;
+    assert_fails(&waiting().run(SOON).await, 1, "schema version 999");
 }
 
 #[actix_rt::test]

@@ -18,6 +18,7 @@ use posthaste_tests::wait;
 use serde_json::json;
 
 const README: &str = include_str!("../../README.md");
+const OPERATIONS: &str = include_str!("../../deploy/OPERATIONS.md");
 const SOON: Duration = Duration::from_secs(15);
 
 const API: &str = "posthaste-api";
@@ -304,6 +305,33 @@ fn the_readme_lists_every_metric() {
         assert_eq!(services, metric.services().iter().map(ToString::to_string).collect(), "{}", metric.name());
         let labels = if labels == "–" { BTreeSet::new() } else { split(labels) };
         assert_eq!(labels, metric.labels().iter().map(ToString::to_string).collect(), "{}", metric.name());
+    }
+}
+
+#[test]
+fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
+    const ALERTS: &str = include_str!("../../deploy/alerts/posthaste.rules.yaml");
+    const TESTED: &str = include_str!("../../deploy/alerts/posthaste.test.yaml");
+    const DASHBOARD: &str = include_str!("../../deploy/grafana/posthaste.json");
+    let mut shown = BTreeSet::new();
+    for text in [ALERTS, TESTED, DASHBOARD] {
+        for asked in text.match_indices("posthaste_").map(|(start, _)| {
+            let rest = &text[start..];
+            &rest[..rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len())]
+        }) {
+            let ends = ["", "_bucket", "_sum", "_count"];
+            let metric = Metric::ALL.iter().find(|metric| ends.iter().any(|end| asked == format!("{}{end}", metric.name())));
+            let metric = metric.unwrap_or_else(|| panic!("there is no {asked}"));
+            if std::ptr::eq(text, DASHBOARD) {
+                shown.insert(metric.name());
+            }
+        }
+    }
+    assert_eq!(shown, Metric::ALL.iter().map(|metric| metric.name()).collect(), "the dashboard shows all");
+    // Each has its runbook.
+    for alert in ALERTS.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
+        assert!(OPERATIONS.contains(&format!("### {alert}\n")), "{alert}");
+        assert!(TESTED.contains(&format!("- name: {alert}\n")), "{alert}");
     }
 }
 

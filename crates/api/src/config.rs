@@ -80,6 +80,9 @@ pub struct ConfigVariables {
 }
 
 impl Config {
+    /// Where it listens unless `PORT` says otherwise.
+    pub const PORT: u16 = 3042;
+
     /// Reads the variables named by [`ConfigVariables`] and [`AuthorizationVariables`].
     ///
     /// Where nothing keeps strangers out, `HOST` must be a loopback address, unless `ALLOW_ANONYMOUS` is `true`.
@@ -92,7 +95,7 @@ impl Config {
         let url = |value: &str| value.parse::<DatabaseUrl>();
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
         let host = faults.optional("HOST", raw.host.or_else(|| Some("0.0.0.0".to_owned())), parse::host);
-        let port = faults.or("PORT", 3042, raw.port, parse::port);
+        let port = faults.or("PORT", Config::PORT, raw.port, parse::port);
         let metrics_port = faults.optional("METRICS_PORT", raw.metrics_port, parse::port);
         let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);

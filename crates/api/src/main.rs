@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use posthaste_api::{Config, start};
-use posthaste_service::run_service;
+use posthaste_service::run;
 
 fn main() -> ExitCode {
-    run_service("posthaste-api", Config::read, start)
+    run::main("posthaste-api", Config::PORT, Config::read, start)
 }

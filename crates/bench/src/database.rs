@@ -24,7 +24,7 @@ pub struct Database {
 }
 
 /// When crons have their messages stored.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Crons {
     /// One tick ahead.
     Ahead,
@@ -149,9 +149,10 @@ impl Database {
         Ok(self.client.query_one(sql, &[]).await?.get(0))
     }
 
-    /// What autovacuum would do sooner or later.
+    /// What the server would do sooner or later by itself.
     pub async fn vacuum(&self) -> anyhow::Result<()> {
-        Ok(self.client.batch_execute("VACUUM ANALYZE").await?)
+        self.client.batch_execute("VACUUM ANALYZE").await?;
+        Ok(self.client.batch_execute("CHECKPOINT").await?)
     }
 
     /// Waits until no message is pending: all outcomes are committed. False if `patience` ran out first.

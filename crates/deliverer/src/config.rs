@@ -96,6 +96,9 @@ pub struct ConfigVariables {
 }
 
 impl Config {
+    /// Where it listens unless `PORT` says otherwise.
+    pub const PORT: u16 = 3044;
+
     /// Reads the configuration from environment variables.
     ///
     /// # Errors
@@ -107,7 +110,7 @@ impl Config {
         let database_url = faults.required("DATABASE_URL", "a PostgreSQL database", raw.database_url, url);
         let lock_database_url = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
-        let health_port = faults.or("PORT", 3044, raw.port, parse::port);
+        let health_port = faults.or("PORT", Config::PORT, raw.port, parse::port);
         let settings = EgressSettings {
             allow: raw.egress_allow.as_deref().unwrap_or_default(),
             deny: raw.egress_deny.as_deref().unwrap_or_default(),

@@ -48,7 +48,7 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
     ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
     let metrics = metrics.of("deliverer")?;
-    let own = DelivererMetrics::new(&metrics, QueueLabels::new(config.metrics_queues))?;
+    let own = DelivererMetrics::new(&metrics, QueueLabels::new(config.metrics_queues), schema.shards)?;
     let health = Health::new();
     // Probes are answered until everything is drained.
     let drained = CancellationToken::new();
@@ -58,7 +58,8 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
     };
 
     let config = Arc::new(config);
-    let (reports, workers) = worker::spawn_all(&config, &own).map_err(|error| StartError::Other(error.to_string()))?;
+    let (reports, workers) =
+        worker::spawn_all(&config, &own, &health).map_err(|error| StartError::Other(error.to_string()))?;
     let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health, own);
     let finished = tokio::spawn(async move {
         ownership.run(stop).await;

@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use posthaste_deliverer::{Config, start};
 
 fn main() -> ExitCode {
-    posthaste_service::run_service("posthaste-deliverer", Config::read, start)
+    posthaste_service::run::main("posthaste-deliverer", Config::PORT, Config::read, start)
 }

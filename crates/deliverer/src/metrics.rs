@@ -34,7 +34,8 @@ pub(crate) struct DelivererMetrics {
 }
 
 impl DelivererMetrics {
-    pub(crate) fn new(metrics: &Metrics, labels: QueueLabels) -> Result<DelivererMetrics, MetricsError> {
+    pub(crate) fn new(metrics: &Metrics, labels: QueueLabels, shards: u16) -> Result<DelivererMetrics, MetricsError> {
+        metrics.gauge(Metric::Shards)?.set(f64::from(shards));
         Ok(DelivererMetrics {
             lateness: metrics.histogram(Metric::DeliveryLateness)?,
             end_to_end: metrics.histogram(Metric::EndToEnd)?,
@@ -168,7 +169,7 @@ mod tests {
     #[test]
     fn threads_add_up() {
         let metrics = Metrics::default().of("deliverer").unwrap();
-        let metrics = DelivererMetrics::new(&metrics, QueueLabels::new(1)).unwrap();
+        let metrics = DelivererMetrics::new(&metrics, QueueLabels::new(1), 64).unwrap();
         let (mut one, mut other) = (Share::of(metrics.window_keys.clone()), Share::of(metrics.window_keys.clone()));
         one.set(5);
         other.set(7);

@@ -104,6 +104,7 @@ impl Handle {
 pub(crate) fn spawn_all(
     config: &Arc<Config>,
     metrics: &DelivererMetrics,
+    health: &posthaste_service::health::Health,
 ) -> io::Result<(mpsc::UnboundedReceiver<Report>, Vec<Handle>)> {
     let (report, reports) = mpsc::unbounded_channel();
     let mut handles = Vec::with_capacity(config.workers);
@@ -112,10 +113,16 @@ pub(crate) fn spawn_all(
         let (events, inbox) = mpsc::unbounded_channel();
         let wake = Arc::new(Notify::new());
         let parts = (Arc::clone(config), metrics.clone(), Arc::clone(&wake), events.clone(), report.clone());
+        let health = health.clone();
         let thread = std::thread::Builder::new().name(format!("deliver-{number}")).spawn(move || {
             let (config, metrics, wake, events, report) = parts;
             actix_rt::System::new().block_on(async {
-                Worker::new(config, metrics, (instance, worker), wake, events, inbox, report).run().await;
+                let worker = Worker::new(config, metrics, (instance, worker), wake, events, inbox, report);
+                let name = format!("deliver-{number}");
+                tokio::select! {
+                    () = worker.run() => {}
+                    () = health.beat(&name) => {}
+                }
             });
         })?;
         handles.push(Handle { events, wake, thread: Some(thread) });

@@ -50,6 +50,9 @@ pub struct ConfigVariables {
 }
 
 impl Config {
+    /// Where it listens unless `PORT` says otherwise.
+    pub const PORT: u16 = 3043;
+
     /// Reads the configuration from environment variables.
     ///
     /// # Errors
@@ -61,7 +64,7 @@ impl Config {
         let database = faults.required("DATABASE_URL", "postgres://…", raw.database_url, url);
         let lock_database = faults.optional("LOCK_DATABASE_URL", raw.lock_database_url, url);
         let host = faults.or("HOST", "0.0.0.0".to_owned(), raw.host, parse::host);
-        let port = faults.or("PORT", 3043, raw.port, parse::port);
+        let port = faults.or("PORT", Config::PORT, raw.port, parse::port);
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let days = faults.or("RETENTION_DAYS", 30, raw.retention_days, parse::integer(0..=3650));
         let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));

@@ -38,6 +38,8 @@ const GATHER: Duration = Duration::from_millis(20);
 const RETRY: Duration = Duration::from_millis(100);
 /// A message that is due this soon is announced; a later one is found by polling in good time.
 const SOON: Duration = Duration::from_secs(1);
+/// What is due or to be looked at this soon does not wait for what is being delivered.
+const NEAR: Duration = Duration::from_secs(10);
 /// How long a cron whose next tick the database refuses to store is left out.
 const ASIDE: Duration = Duration::from_secs(60);
 /// What this is called among the leader's duties.
@@ -111,7 +113,9 @@ impl State {
         }
 
         if full && !fired.is_empty() {
-            return Ok(Instant::now());
+            let now = Instant::now();
+            let is_urgent = fired.iter().any(|fired| is_urgent(fired, clock.database_now()));
+            return Ok(if is_urgent { now } else { now + clock.at.elapsed() });
         }
         let next = fired.iter().filter_map(|fired| fired.next).chain(upcoming).min();
         let at_most = clock.at + POLL;
@@ -240,6 +244,14 @@ fn report(fired: &[Fired], invalid: &HashMap<CronId, ScheduleError>) {
     }
 }
 
+/// Whether what comes after this firing can hardly wait. Mostly it can: the messages of many crons that are due at once are stored
+/// already and being delivered now, and what is stored now is for later. Then every other moment is the deliverers'.
+fn is_urgent(fired: &Fired, now: Timestamp) -> bool {
+    let near = now.saturating_add(NEAR);
+    let is_due = matches!(fired.outcome, Outcome::Stored { due, .. } if due < near);
+    is_due || fired.next.is_some_and(|next| next < near)
+}
+
 /// The shards of new messages that are due before `time`.
 fn due_before(fired: &[Fired], time: Timestamp) -> Vec<Shard> {
     let shard = |fired: &Fired| match fired.outcome {
@@ -291,6 +303,16 @@ mod tests {
             fired(Outcome::Nothing),
         ];
         assert_eq!(due_before(&fired, at(1)), [Shard(1)]);
+    }
+
+    #[test]
+    fn only_what_is_for_later_leaves_the_deliverers_time() {
+        let fired = |due, next| Fired { cron: CronId(1), outcome: Outcome::Stored { due, shard: Shard(1) }, next };
+        assert!(!is_urgent(&fired(at(3_600), Some(at(3_600))), at(0)));
+        assert!(!is_urgent(&Fired { outcome: Outcome::Nothing, ..fired(at(0), None) }, at(0)));
+        // One that has just been stored and is due; one that is looked at again in a second.
+        assert!(is_urgent(&fired(at(0), Some(at(3_600))), at(0)));
+        assert!(is_urgent(&fired(at(3_600), Some(at(1))), at(0)));
     }
 
     #[test]

@@ -54,7 +54,11 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
     let scheduler = Scheduler { database: url, lock_database, health, timetable, means };
     let finished = tokio::spawn(async move {
         let _end = end;
-        scheduler.run(stop).await;
+        let health = scheduler.health.clone();
+        tokio::select! {
+            () = scheduler.run(stop) => {}
+            () = health.beat("scheduler") => {}
+        }
         Ok(())
     });
     Ok(Running { address, finished })

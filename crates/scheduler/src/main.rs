@@ -5,5 +5,5 @@ use std::process::ExitCode;
 use posthaste_scheduler::{Config, start};
 
 fn main() -> ExitCode {
-    posthaste_service::run_service("posthaste-scheduler", Config::read, start)
+    posthaste_service::run::main("posthaste-scheduler", Config::PORT, Config::read, start)
 }

@@ -1,10 +1,13 @@
 //! `/healthz`, `/readyz` and `/metrics` of a service that has no HTTP of its own.
 //!
-//! `GET /healthz` answers 200 while the process lives, `GET /readyz` 200 or 503 with the reason, both in JSON. An answer
-//! comes from memory: a probe never waits for the database.
+//! `GET /healthz` answers 200 while the process works, whether or not its database does: 503 only where one of its threads is
+//! stuck, which nothing but a restart mends. `GET /readyz` answers 200, or 503 with the reason. Both are JSON, and come from memory: a
+//! probe never waits for the database.
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use actix_web::web::ServiceConfig;
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -14,15 +17,65 @@ use tokio_util::sync::CancellationToken;
 use crate::metrics::{self, Metrics};
 use crate::run::StartError;
 
+/// A thread that has not run a timer for so long is stuck. None has work that takes a hundredth of it.
+const STUCK: Duration = Duration::from_secs(30);
+/// How often a thread shows that it is not.
+const BEAT: Duration = Duration::from_secs(1);
+
 /// Whether a service does its work now. Clones share the answer. Not ready until it is told so.
 #[derive(Debug, Clone)]
-pub struct Health(Arc<RwLock<Option<String>>>);
+pub struct Health(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    problem: RwLock<Option<String>>,
+    began: Instant,
+    pulses: Mutex<Vec<Pulse>>,
+}
+
+/// When a thread has run last.
+#[derive(Debug)]
+struct Pulse {
+    thread: String,
+    /// In milliseconds since the service began.
+    last: Arc<AtomicU64>,
+}
 
 impl Health {
     /// Not ready: "starting".
     #[must_use]
     pub fn new() -> Health {
-        Health(Arc::new(RwLock::new(Some("starting".to_owned()))))
+        let problem = RwLock::new(Some("starting".to_owned()));
+        Health(Arc::new(State { problem, began: Instant::now(), pulses: Mutex::default() }))
+    }
+
+    /// Runs on the thread that is to be watched, beside its work, for as long as it is to be. Dropped, it is not watched any more.
+    pub async fn beat(&self, thread: &str) {
+        let last = Arc::new(AtomicU64::new(self.age()));
+        let pulse = Pulse { thread: thread.to_owned(), last: Arc::clone(&last) };
+        self.pulses().push(pulse);
+        let _gone = Unwatch { health: self, last: &last };
+        loop {
+            last.store(self.age(), Ordering::Relaxed);
+            tokio::time::sleep(BEAT).await;
+        }
+    }
+
+    /// The threads that are stuck.
+    #[must_use]
+    pub fn stuck(&self) -> Option<String> {
+        let oldest = self.age().saturating_sub(u64::try_from(STUCK.as_millis()).unwrap_or(u64::MAX));
+        let is_stuck = |pulse: &&Pulse| pulse.last.load(Ordering::Relaxed) < oldest;
+        let stuck: Vec<String> = self.pulses().iter().filter(is_stuck).map(|pulse| pulse.thread.clone()).collect();
+        (!stuck.is_empty()).then(|| format!("stuck: {}", stuck.join(", ")))
+    }
+
+    fn age(&self) -> u64 {
+        u64::try_from(self.0.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn pulses(&self) -> MutexGuard<'_, Vec<Pulse>> {
+        self.0.pulses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From now on it works.
@@ -38,11 +91,23 @@ impl Health {
     /// Why it does not work now; `None` if it does.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.problem.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, problem: Option<String>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = problem;
+        *self.0.problem.write().unwrap_or_else(PoisonError::into_inner) = problem;
+    }
+}
+
+/// Ends the watch over a thread.
+struct Unwatch<'a> {
+    health: &'a Health,
+    last: &'a Arc<AtomicU64>,
+}
+
+impl Drop for Unwatch<'_> {
+    fn drop(&mut self) {
+        self.health.pulses().retain(|pulse| !Arc::ptr_eq(&pulse.last, self.last));
     }
 }
 
@@ -59,15 +124,8 @@ struct Report<'a> {
     reason: Option<&'a str>,
 }
 
-/// The answer to `/healthz`.
-#[must_use]
-pub fn healthz() -> HttpResponse {
-    HttpResponse::Ok().json(Report { status: "ok", reason: None })
-}
-
-/// The answer to `/readyz`; `problem` is why the service is not ready.
-#[must_use]
-pub fn readyz(problem: Option<&str>) -> HttpResponse {
+/// The answer to a probe; `problem` is what is wrong.
+fn answer(problem: Option<&str>) -> HttpResponse {
     match problem {
         None => HttpResponse::Ok().json(Report { status: "ok", reason: None }),
         Some(reason) => HttpResponse::ServiceUnavailable().json(Report { status: "unavailable", reason: Some(reason) }),
@@ -87,10 +145,10 @@ pub async fn serve_health(
     until: CancellationToken,
 ) -> Result<SocketAddr, StartError> {
     serve(host, port, until, move |routes| {
-        let (health, metrics) = (health.clone(), metrics.clone());
+        let (alive, health, metrics) = (health.clone(), health.clone(), metrics.clone());
         routes
-            .route("/healthz", web::get().to(async || healthz()))
-            .route("/readyz", web::get().to(move || std::future::ready(readyz(health.problem().as_deref()))))
+            .route("/healthz", web::get().to(move || std::future::ready(answer(alive.stuck().as_deref()))))
+            .route("/readyz", web::get().to(move || std::future::ready(answer(health.problem().as_deref()))))
             .route("/metrics", web::get().to(move || std::future::ready(metrics::answer(&metrics))));
     })
     .await
@@ -178,13 +236,28 @@ mod tests {
         health.not_ready("the lock session is lost");
         assert_eq!(get(address, "/readyz").await.0, 503);
         until.cancel();
-        tokio::time::timeout(std::time::Duration::from_secs(10), async {
+        tokio::time::timeout(Duration::from_secs(10), async {
             while TcpStream::connect(address).is_ok() {
                 tokio::task::yield_now().await;
             }
         })
         .await
         .unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_does_not_run_is_stuck_until_it_does() {
+        let mut health = Health::new();
+        let state = Arc::get_mut(&mut health.0).unwrap();
+        // Its pulse was long ago.
+        state.began = Instant::now().checked_sub(STUCK + Duration::from_secs(5)).unwrap();
+        state.pulses.get_mut().unwrap().push(Pulse { thread: "deliver-1".to_owned(), last: Arc::default() });
+        assert_eq!(health.stuck().as_deref(), Some("stuck: deliver-1"));
+        health.pulses()[0].last.store(health.age(), Ordering::Relaxed);
+        assert_eq!(health.stuck(), None);
+        // It is watched as long as it beats.
+        assert!(tokio::time::timeout(BEAT / 100, health.beat("deliver-2")).await.is_err());
+        assert_eq!(health.pulses().iter().map(|pulse| pulse.thread.as_str()).collect::<Vec<_>>(), ["deliver-1"]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod environment;
 pub mod health;
 pub mod metrics;
 pub mod parse;
+pub mod probe;
 pub mod run;
 pub mod telemetry;
 

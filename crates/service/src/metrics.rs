@@ -107,6 +107,8 @@ metrics! {
     InFlight: Gauge "attempts_in_flight" [] of ["deliverer"],
     /// Keys of messages held in memory, to be delivered next
     WindowKeys: Gauge "window_keys" [] of ["deliverer"],
+    /// Shards that there are; all should be owned
+    Shards: Gauge "shards" [] of ["deliverer"],
     /// Shards that this process owns
     ShardsOwned: Gauge "shards_owned" [] of ["deliverer"],
     /// Shards that this process gave to another in order

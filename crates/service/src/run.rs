@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::environment::{ConfigError, Variables};
 use crate::metrics::{Metrics, MetricsError};
+use crate::probe;
 use crate::telemetry::{self, LogConfig, LogFormat};
 
 /// A service that serves.
@@ -65,7 +66,22 @@ impl StartError {
     }
 }
 
-/// The `main` of a service: reads its configuration from the environment, logs (JSON unless `LOG_FORMAT` says otherwise),
+/// The `main` of a service's own program: with no argument it is the service; with `health` it asks how the one is that runs
+/// ([`probe`]), on `port` unless `PORT` says otherwise.
+pub fn main<C, F, Fut>(name: &str, port: u16, read: fn(&Variables) -> Result<C, ConfigError>, start: F) -> ExitCode
+where
+    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
+    Fut: Future<Output = Result<Running, StartError>>,
+{
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => run_service(name, read, start),
+        ["health"] => probe::run(name, port, &Variables::from_env()),
+        _ => cannot_start(name, &StartError::Other("takes no argument, or health".to_owned())),
+    }
+}
+
+/// A service: reads its configuration from the environment, logs (JSON unless `LOG_FORMAT` says otherwise),
 /// starts it and stops it on a signal. `start` gets where to keep its metrics, and a token that is cancelled when the service is to
 /// drain.
 pub fn run_service<C, F, Fut>(name: &str, read: fn(&Variables) -> Result<C, ConfigError>, start: F) -> ExitCode

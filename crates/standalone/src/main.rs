@@ -24,7 +24,11 @@ enum Command {
     /// Run everything in one process, on an embedded PostgreSQL unless DATABASE_URL is set (the default)
     Dev,
     /// Bring the schema of DATABASE_URL up to date
-    Migrate,
+    Migrate {
+        /// Change nothing: wait until the schema serves this version, which another migration brings it to
+        #[arg(long)]
+        wait: bool,
+    },
     /// Run the API
     Api,
     /// Run the scheduler
@@ -39,7 +43,8 @@ fn main() -> ExitCode {
             let variables = dev::with_defaults(Variables::from_env());
             run("posthaste", &variables, LogFormat::Pretty, dev::Config::read, dev::start)
         }
-        Command::Migrate => migrate::run(&Variables::from_env()),
+        Command::Migrate { wait: false } => migrate::run(&Variables::from_env()),
+        Command::Migrate { wait: true } => migrate::run_wait(&Variables::from_env()),
         Command::Api => run_service("posthaste-api", posthaste_api::Config::read, posthaste_api::start),
         Command::Scheduler => {
             run_service("posthaste-scheduler", posthaste_scheduler::Config::read, posthaste_scheduler::start)

@@ -1,16 +1,20 @@
-//! `posthaste migrate`: brings the schema of a database up to date and says what it did.
+//! `posthaste migrate`: brings the schema of a database up to date and says what it did; with `--wait`, waits until another has.
 //!
 //! Safe to run any number of times, and from any number of places at once.
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
 use posthaste_service::parse;
 use posthaste_service::run::StartError;
-use posthaste_store::connect::DatabaseUrl;
-use posthaste_store::migrations::{MigrateError, Migrated};
+use posthaste_store::connect::{DatabaseUrl, Purpose, connect};
+use posthaste_store::migrations::{MigrateError, Migrated, SchemaError, SchemaInfo, check_schema};
 use serde::Deserialize;
+
+/// How often a schema that is waited for is looked at.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What to migrate.
 #[derive(Debug, Clone)]
@@ -60,34 +64,68 @@ pub async fn migrate(config: &Config) -> Result<Migrated, StartError> {
     })
 }
 
+/// Waits until the database is there and its schema is one that this program can work with; `tell` hears each reason to wait once.
+///
+/// # Errors
+/// Waiting is in vain: the schema is too new for this program, or the server too old.
+pub async fn wait(config: &Config, mut tell: impl FnMut(&str)) -> Result<SchemaInfo, StartError> {
+    let mut told = String::new();
+    loop {
+        let looked = match connect(&config.database_url, Purpose::Pool).await {
+            Ok(mut conn) => check_schema(&mut conn).await,
+            Err(error) => Err(error.into()),
+        };
+        let reason = match looked {
+            Ok(schema) => return Ok(schema),
+            Err(error @ (SchemaError::Missing | SchemaError::TooOld { .. } | SchemaError::Store(_))) => {
+                error.to_string()
+            }
+            Err(error) => return Err(StartError::Database(error.to_string())),
+        };
+        if reason != told {
+            tell(&reason);
+            told = reason;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// The command `migrate --wait`. Status as for [`run`].
+pub fn run_wait(variables: &Variables) -> ExitCode {
+    command(variables, async |config| {
+        let schema = wait(&config, |reason| say(&mut std::io::stdout(), &format!("waiting: {reason}"))).await?;
+        say(&mut std::io::stdout(), &format!("the schema has version {}, {} shards", schema.version, schema.shards));
+        Ok(())
+    })
+}
+
 /// The command: says on the terminal what was applied (or nowhere, if that is gone). Status 0, or 2 for a wrong configuration, or 1.
 pub fn run(variables: &Variables) -> ExitCode {
-    let (mut out, mut err) = (std::io::stdout(), std::io::stderr());
-    let migrated = Config::read(variables).map_err(StartError::from).and_then(|config| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| StartError::Other(error.to_string()))?;
-        runtime.block_on(migrate(&config))
+    command(variables, async |config| {
+        let (migrated, mut out) = (migrate(&config).await?, std::io::stdout());
+        for name in &migrated.applied {
+            say(&mut out, &format!("applied {name}"));
+        }
+        let note = if migrated.applied.is_empty() { "up to date" } else { "now" };
+        let SchemaInfo { version, shards } = migrated.schema;
+        say(&mut out, &format!("the schema is {note}: version {version}, {shards} shards"));
+        Ok(())
+    })
+}
+
+fn command(variables: &Variables, work: impl AsyncFnOnce(Config) -> Result<(), StartError>) -> ExitCode {
+    let done = Config::read(variables).map_err(StartError::from).and_then(|config| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|error| StartError::Other(error.to_string()))?.block_on(work(config))
     });
-    match migrated {
-        Ok(migrated) => {
-            for name in &migrated.applied {
-                let _ = writeln!(out, "applied {name}");
-            }
-            let note = if migrated.applied.is_empty() { "up to date" } else { "now" };
-            let _ = writeln!(
-                out,
-                "the schema is {note}: version {}, {} shards",
-                migrated.schema.version, migrated.schema.shards
-            );
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            for line in error.to_string().lines() {
-                let _ = writeln!(err, "posthaste migrate: {line}");
-            }
-            ExitCode::from(if matches!(error, StartError::Config(_)) { 2 } else { 1 })
-        }
+    let Err(error) = done else { return ExitCode::SUCCESS };
+    for line in error.to_string().lines() {
+        say(&mut std::io::stderr(), &format!("posthaste migrate: {line}"));
     }
+    ExitCode::from(if matches!(error, StartError::Config(_)) { 2 } else { 1 })
+}
+
+/// A terminal that is gone is no reason to fail.
+fn say(to: &mut impl Write, line: &str) {
+    let _ = writeln!(to, "{line}");
 }

