@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use posthaste_service::Variables;
-use posthaste_service::environment::names;
+use posthaste_service::environment::{ConfigError, names};
 use posthaste_service::telemetry::LogVariables;
 use serde_json::Value;
 
 /// The renderings that are deployed as they are.
-const RENDERED: [&str; 3] = ["base", "dev", "production"];
+const RENDERED: [&str; 5] = ["base", "dev", "production", "helm", "helm-everything"];
 const SERVICES: [&str; 3] = ["api", "scheduler", "deliverer"];
 
 /// The longest that the API takes to end once it is told: a second until clients have noticed, and 30 s for what is under way.
@@ -17,14 +17,24 @@ const API_ENDS_WITHIN: i64 = 31;
 /// What is left to write and to close after the deliveries.
 const MARGIN: i64 = 10;
 
-fn objects(rendering: &str) -> Vec<Value> {
+fn file(rendering: &str) -> PathBuf {
     let folder = PathBuf::from(std::env::var_os("MANIFESTS").expect("MANIFESTS: run deploy/check-manifests"));
-    let text = std::fs::read_to_string(folder.join(format!("{rendering}.json"))).expect("a rendering");
+    folder.join(format!("{rendering}.json"))
+}
+
+fn objects(rendering: &str) -> Vec<Value> {
+    let text = std::fs::read_to_string(file(rendering)).unwrap_or_else(|error| panic!("{rendering}: {error}"));
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// Whether kubectl could render the kustomizations; see `deploy/check-manifests`.
+fn are_kustomized() -> bool {
+    file("base").exists()
+}
+
 fn all() -> impl Iterator<Item = (&'static str, Vec<Value>)> {
-    RENDERED.into_iter().map(|rendering| (rendering, objects(rendering)))
+    let left_out = if are_kustomized() { &[][..] } else { &["base", "dev", "production"] };
+    RENDERED.into_iter().filter(|it| !left_out.contains(it)).map(|rendering| (rendering, objects(rendering)))
 }
 
 fn of_kind<'o>(objects: &'o [Value], kind: &str) -> Vec<&'o Value> {
@@ -206,7 +216,9 @@ fn what_belongs_together_finds_each_other() {
 fn a_new_version_waits_for_its_migration() {
     for (rendering, objects) in all() {
         let job = of_kind(&objects, "Job").remove(0);
-        let version = env!("CARGO_PKG_VERSION").replace('.', "-");
+        // The chart's name holds the revision of the release.
+        let version =
+            if rendering.starts_with("helm") { "1".to_owned() } else { env!("CARGO_PKG_VERSION").replace('.', "-") };
         assert_eq!(
             job["metadata"]["name"],
             format!("posthaste-migrate-{version}"),
@@ -259,38 +271,43 @@ fn of_secret(name: &str) -> &'static str {
     }
 }
 
+/// Whether a service reads a variable.
+fn is_read(service: &str, name: &str) -> bool {
+    let known = match service {
+        "api" => {
+            let mut known = names::<posthaste_api::config::ConfigVariables>();
+            known.extend(names::<posthaste_api::config::AuthorizationVariables>());
+            known
+        }
+        "scheduler" => names::<posthaste_scheduler::config::ConfigVariables>(),
+        _ => names::<posthaste_deliverer::config::ConfigVariables>(),
+    };
+    known.iter().chain(&names::<LogVariables>()).any(|it| **it == *name)
+}
+
+fn faults(service: &str, set: &Variables) -> Option<ConfigError> {
+    match service {
+        "api" => posthaste_api::Config::read(set).err(),
+        "scheduler" => posthaste_scheduler::Config::read(set).err(),
+        _ => posthaste_deliverer::Config::read(set).err(),
+    }
+}
+
 #[test]
 fn every_variable_that_is_set_is_read_and_every_one_that_is_needed_is_set() {
-    let log = names::<LogVariables>();
-    let mut api = names::<posthaste_api::config::ConfigVariables>();
-    api.extend(names::<posthaste_api::config::AuthorizationVariables>());
-    let scheduler = names::<posthaste_scheduler::config::ConfigVariables>();
-    let deliverer = names::<posthaste_deliverer::config::ConfigVariables>();
-    let read_by = |service: &str| match service {
-        "api" => &api,
-        "scheduler" => &scheduler,
-        _ => &deliverer,
-    };
     for (rendering, objects) in all() {
         for service in SERVICES {
             let container = &deployment(&objects, service)["spec"]["template"]["spec"]["containers"][0];
             for variable in container["env"].as_array().unwrap() {
-                let name = variable["name"].as_str().unwrap().to_owned();
-                let is_read = read_by(service).iter().chain(&log).any(|it| **it == *name);
-                assert!(is_read, "{rendering}: nobody reads {name} of {service}");
+                let name = variable["name"].as_str().unwrap();
+                assert!(is_read(service, name), "{rendering}: nobody reads {name} of {service}");
             }
             let set: Variables = variables(&objects, container).into_iter().collect();
-            let faults = match service {
-                "api" => posthaste_api::Config::read(&set).err(),
-                "scheduler" => posthaste_scheduler::Config::read(&set).err(),
-                _ => posthaste_deliverer::Config::read(&set).err(),
-            };
-            assert_eq!(faults, None, "{rendering}: {service}");
+            assert_eq!(faults(service, &set), None, "{rendering}: {service}");
         }
         // What all share is read by one of them at least.
         for name in strings(&named(&objects, "ConfigMap", "posthaste")["data"]).into_keys() {
-            let is_read = SERVICES.iter().any(|service| read_by(service).iter().chain(&log).any(|it| **it == *name));
-            assert!(is_read, "{rendering}: nobody reads {name}");
+            assert!(SERVICES.iter().any(|service| is_read(service, &name)), "{rendering}: nobody reads {name}");
         }
         let migrating = &of_kind(&objects, "Job").remove(0)["spec"]["template"]["spec"]["containers"][0];
         let set: Variables = variables(&objects, migrating).into_iter().collect();
@@ -301,7 +318,7 @@ fn every_variable_that_is_set_is_read_and_every_one_that_is_needed_is_set() {
 #[test]
 fn the_secret_has_what_is_taken_from_it() {
     let mut taken = BTreeSet::new();
-    for (_, objects) in all() {
+    for (_, objects) in all().filter(|(rendering, _)| *rendering != "helm-everything") {
         for pod in objects
             .iter()
             .filter_map(pod)
@@ -324,8 +341,65 @@ fn the_secret_has_what_is_taken_from_it() {
 }
 
 #[test]
+fn the_chart_and_the_kustomization_are_the_same() {
+    /// What matters of an object, without what each writes in its own way.
+    fn plain(value: &Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let kept = fields
+                    .iter()
+                    .filter(|(name, _)| !["labels", "annotations", "imagePullPolicy"].contains(&name.as_str()));
+                let plain = |(name, value): (&String, &Value)| {
+                    let sorted = name == "env";
+                    let mut value = plain(value);
+                    if sorted && let Value::Array(variables) = &mut value {
+                        variables.sort_by_key(|variable| variable["name"].to_string());
+                    }
+                    (name.clone(), value)
+                };
+                Value::Object(kept.map(plain).collect())
+            }
+            Value::Array(values) => Value::Array(values.iter().map(plain).collect()),
+            other => other.clone(),
+        }
+    }
+    if !are_kustomized() {
+        return;
+    }
+    let [base, chart] = ["base", "helm"].map(|rendering| {
+        let key = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', "");
+        let objects = objects(rendering).into_iter().filter(|object| object["kind"] != "Job");
+        objects.map(|object| (key(&object), plain(&object["spec"]))).collect::<BTreeMap<_, _>>()
+    });
+    assert_eq!(base.keys().collect::<Vec<_>>(), chart.keys().collect::<Vec<_>>());
+    for (name, object) in &base {
+        assert_eq!(object, &chart[name], "{name}");
+    }
+}
+
+#[test]
+fn compose_sets_what_is_read_and_all_that_is_needed() {
+    let compose = objects("compose").remove(0);
+    for service in SERVICES {
+        let environment: BTreeMap<String, String> = compose["services"][service]["environment"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect();
+        for name in environment.keys() {
+            assert!(is_read(service, name), "nobody reads {name} of {service}");
+        }
+        let set: Variables = environment.into_iter().collect();
+        assert_eq!(faults(service, &set), None, "{service}");
+        assert_eq!(compose["services"][service]["deploy"]["replicas"], 2);
+        assert_eq!(compose["services"][service]["read_only"], true);
+    }
+}
+
+#[test]
 fn the_examples_name_what_there_is() {
-    let production = objects("production");
+    let production = objects("helm");
     let examples = objects("examples");
     for kind in ["HorizontalPodAutoscaler", "ScaledObject"] {
         for scaler in of_kind(&examples, kind) {

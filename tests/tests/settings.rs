@@ -320,7 +320,8 @@ fn alerts_and_dashboard_ask_for_metrics_that_there_are() {
             &rest[..rest.find(|c: char| !c.is_ascii_lowercase() && c != '_').unwrap_or(rest.len())]
         }) {
             let ends = ["", "_bucket", "_sum", "_count"];
-            let metric = Metric::ALL.iter().find(|metric| ends.iter().any(|end| asked == format!("{}{end}", metric.name())));
+            let metric =
+                Metric::ALL.iter().find(|metric| ends.iter().any(|end| asked == format!("{}{end}", metric.name())));
             let metric = metric.unwrap_or_else(|| panic!("there is no {asked}"));
             if std::ptr::eq(text, DASHBOARD) {
                 shown.insert(metric.name());
