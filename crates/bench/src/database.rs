@@ -135,6 +135,56 @@ impl Database {
         Ok(tick)
     }
 
+    /// Stores crons that fire every second, from about now on.
+    pub async fn create_secondly_crons(&self, queue: i64, count: u32) -> anyhow::Result<()> {
+        let sql = "INSERT INTO posthaste.crons (queue_id, schedule, next_fire_at, body)
+            SELECT $1, '* * * * * *', date_trunc('second', clock_timestamp()) + interval '2 s', 'tick'
+            FROM generate_series(1, $2::bigint)";
+        self.client.execute(sql, &[&queue, &i64::from(count)]).await?;
+        Ok(self.client.batch_execute("NOTIFY posthaste_crons").await?)
+    }
+
+    /// Lets no cron fire after now, and waits until none will.
+    pub async fn end_crons(&self, patience: Duration) -> anyhow::Result<()> {
+        let since = Instant::now();
+        self.client.batch_execute("UPDATE posthaste.crons SET end_at = clock_timestamp(), updated_at = now()").await?;
+        loop {
+            let sql = "SELECT count(*) FROM posthaste.crons WHERE next_fire_at IS NOT NULL";
+            let left: i64 = self.client.query_one(sql, &[]).await?.get(0);
+            if left == 0 {
+                return Ok(());
+            }
+            anyhow::ensure!(since.elapsed() < patience, "{left} crons do not end");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Looks at crons that fired every second: how many ticks there were, and what is wrong with them. Each cron has one message for each
+    /// second from its first to its last, and each of these was delivered once.
+    pub async fn check_secondly_crons(&self, count: u32) -> anyhow::Result<(u64, Vec<String>)> {
+        let sql = "SELECT m.cron_id, count(*), count(DISTINCT m.scheduled_at),
+                (extract(epoch FROM max(m.scheduled_at) - min(m.scheduled_at)) + 1)::bigint,
+                count(*) FILTER (WHERE (SELECT count(*) FROM posthaste.attempts a
+                    WHERE a.message_id = m.id AND a.outcome = 'delivered') <> 1)
+            FROM posthaste.messages m WHERE m.cron_id IS NOT NULL GROUP BY m.cron_id";
+        let rows = self.client.query(sql, &[]).await?;
+        let (mut ticks, mut faults) = (0, Vec::new());
+        if rows.len() != usize::try_from(count)? {
+            faults.push(format!("{} of {count} crons fired", rows.len()));
+        }
+        for row in rows {
+            let [cron, messages, distinct, seconds, not_once]: [i64; 5] =
+                [row.get(0), row.get(1), row.get(2), row.get(3), row.get(4)];
+            ticks += u64::try_from(messages)?;
+            if messages != seconds || distinct != messages || not_once > 0 {
+                faults.push(format!(
+                    "cron {cron} has {messages} messages of {distinct} ticks in {seconds} s, {not_once} not delivered once"
+                ));
+            }
+        }
+        Ok((ticks, faults))
+    }
+
     /// How many crons stand at this tick.
     pub async fn standing_at(&self, tick: i64) -> anyhow::Result<i64> {
         let sql = "SELECT count(*) FROM posthaste.crons

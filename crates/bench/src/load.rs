@@ -39,6 +39,8 @@ pub struct Post {
 pub struct Posted {
     /// Messages that the API accepted.
     pub accepted: u64,
+    /// Messages that it did not, or of which nothing is known.
+    pub failed: u64,
     /// The first errors, each as a sentence; a message that failed may have been stored all the same.
     pub errors: Vec<String>,
     /// When the first POST started and the last answer came, in nanoseconds (see [`body::now`]).
@@ -53,6 +55,7 @@ pub struct Posted {
 
 struct Tally {
     accepted: Cell<u64>,
+    failed: Cell<u64>,
     errors: RefCell<Vec<String>>,
     latency: RefCell<Histogram<u64>>,
 }
@@ -61,6 +64,7 @@ impl Tally {
     fn new() -> anyhow::Result<Rc<Tally>> {
         Ok(Rc::new(Tally {
             accepted: Cell::new(0),
+            failed: Cell::new(0),
             errors: RefCell::new(Vec::new()),
             latency: RefCell::new(histogram()?),
         }))
@@ -69,6 +73,7 @@ impl Tally {
     fn posted(&self, started: u64, worst_slip: Duration) -> Posted {
         Posted {
             accepted: self.accepted.get(),
+            failed: self.failed.get(),
             errors: self.errors.take(),
             started,
             ended: body::now(),
@@ -100,6 +105,7 @@ impl Post {
         match error {
             None => tally.accepted.set(tally.accepted.get() + 1),
             Some(error) => {
+                tally.failed.set(tally.failed.get() + 1);
                 let mut errors = tally.errors.borrow_mut();
                 if errors.len() < 5 {
                     errors.push(format!("message {number} was not accepted: {error}"));
@@ -138,13 +144,18 @@ pub async fn closed_loop(post: &Post, connections: usize, duration: Duration) ->
 
 /// `count` messages, one every 1 / `rate` seconds, each posted at its time even if those before it are not answered yet.
 pub async fn open_loop(post: &Post, rate: u32, count: u64) -> anyhow::Result<Posted> {
+    open_loop_while(post, rate, |number| number < count).await
+}
+
+/// The same, for as long as `goes_on` says so of the next number.
+pub async fn open_loop_while(post: &Post, rate: u32, goes_on: impl Fn(u64) -> bool) -> anyhow::Result<Posted> {
     let tally = Tally::new()?;
     let interval = Duration::from_secs(1) / rate.max(1);
     let started = body::now();
     let mut due = tokio::time::Instant::now();
     let mut worst_slip = Duration::ZERO;
     let mut tasks = Vec::new();
-    for number in 0..count {
+    for number in (0..).take_while(|number| goes_on(*number)) {
         tokio::time::sleep_until(due).await;
         worst_slip = worst_slip.max(due.elapsed());
         due += interval;

@@ -4,6 +4,7 @@
 //! Every scenario runs real service processes on a fresh database and ends with the same questions: did every accepted
 //! message arrive, exactly once, and is it recorded as delivered? If not, the exit status is 1, however fast it was.
 
+mod balancer;
 mod body;
 mod cpu;
 mod database;
@@ -32,7 +33,8 @@ use scenario::latency::LatencyArgs;
 use scenario::list::ListArgs;
 use scenario::neighbour::NeighbourArgs;
 use scenario::raw::RawArgs;
-use scenario::{Bench, Setup, cron, drain, flow, horizon, latency, list, neighbour, raw};
+use scenario::rolling::RollingArgs;
+use scenario::{Bench, Setup, cron, drain, flow, horizon, latency, list, neighbour, raw, rolling};
 use server::Server;
 use sink::Sink;
 use tokio::signal::unix::{SignalKind, signal};
@@ -91,7 +93,9 @@ enum Command {
     List(ListArgs),
     /// Bursts of crons at the same instant, and a million that are idle; takes minutes, and is not among `all`
     Cron(CronArgs),
-    /// All of these but `list`, `neighbour` and `cron`, with their defaults
+    /// Replace every process one by one and scale deliverers while messages flow; needs haproxy, and is not among `all`
+    Rolling(RollingArgs),
+    /// All of these but `list`, `neighbour`, `cron` and `rolling`, with their defaults
     All,
     /// The receiver alone, until standard input ends; the other commands start it by themselves
     Sink {
@@ -178,6 +182,7 @@ async fn run(bench: &Bench, common: &Common, command: &Command) -> anyhow::Resul
         Command::Neighbour(args) => add(&mut report, [neighbour::run(bench, args).await?])?,
         Command::List(args) => add(&mut report, [list::run(bench, args).await?])?,
         Command::Cron(args) => add(&mut report, cron::run(bench, args).await?)?,
+        Command::Rolling(args) => add(&mut report, [rolling::run(bench, args).await?])?,
         Command::All => {
             add(&mut report, [raw::run(bench, &RawArgs::default()).await?])?;
             add(&mut report, [drain::run(bench, &DrainArgs::default()).await?])?;

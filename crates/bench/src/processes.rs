@@ -90,7 +90,11 @@ impl Programs {
 
     /// Starts a service against `database_url`, without waiting for it. `workers`: delivering threads, where it delivers.
     pub fn start(&self, kind: Kind, database_url: &str, workers: Option<u16>) -> anyhow::Result<Service> {
-        let port = free_port()?;
+        self.start_on(kind, free_port()?, database_url, workers)
+    }
+
+    /// The same, on this port.
+    pub fn start_on(&self, kind: Kind, port: u16, database_url: &str, workers: Option<u16>) -> anyhow::Result<Service> {
         let log = self.logs.path().join(format!("{}-{port}.log", kind.name()));
         let output = File::create(&log)?;
         let mut command = self.command(kind)?;
@@ -191,6 +195,6 @@ impl Service {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -8,6 +8,7 @@ pub mod latency;
 pub mod list;
 pub mod neighbour;
 pub mod raw;
+pub mod rolling;
 
 use std::time::Duration;
 
