@@ -30,6 +30,11 @@ test-large-answers:
 verify-signatures:
     deploy/verify-signatures
 
+# A trace from the caller to the receiver, read by OpenTelemetry's own protocol; needs python3.
+verify-traces:
+    cargo build --bins
+    deploy/verify-traces
+
 # When 10,000 random cron expressions fire, compared with croniter of PyPI; needs python3. CI takes 2,000.
 compare-crons expressions="10000" seed="1":
     deploy/compare-crons {{expressions}} {{seed}}

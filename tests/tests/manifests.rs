@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use posthaste_service::Variables;
 use posthaste_service::environment::{ConfigError, names};
 use posthaste_service::telemetry::LogVariables;
+use posthaste_service::traces::TraceVariables;
 use serde_json::Value;
 
 /// The renderings that are deployed as they are.
@@ -282,7 +283,7 @@ fn is_read(service: &str, name: &str) -> bool {
         "scheduler" => names::<posthaste_scheduler::config::ConfigVariables>(),
         _ => names::<posthaste_deliverer::config::ConfigVariables>(),
     };
-    known.iter().chain(&names::<LogVariables>()).any(|it| **it == *name)
+    known.iter().chain(&names::<LogVariables>()).chain(&names::<TraceVariables>()).any(|it| **it == *name)
 }
 
 fn faults(service: &str, set: &Variables) -> Option<ConfigError> {

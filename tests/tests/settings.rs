@@ -257,7 +257,8 @@ fn table(marker: &str) -> Vec<Vec<String>> {
 
 #[test]
 fn the_readme_lists_every_setting_and_who_reads_it() {
-    let log = names::<posthaste_service::telemetry::LogVariables>();
+    let mut log = names::<posthaste_service::telemetry::LogVariables>();
+    log.extend(names::<posthaste_service::traces::TraceVariables>());
     let mut api = names::<posthaste_api::config::ConfigVariables>();
     api.extend(names::<posthaste_api::config::AuthorizationVariables>());
     let scheduler = names::<posthaste_scheduler::config::ConfigVariables>();

@@ -5,6 +5,7 @@ use futures_util::FutureExt;
 use posthaste_core::address::Egress;
 use posthaste_core::entity::Entity;
 use posthaste_core::seal::Keys;
+use posthaste_service::traces::Traces;
 use posthaste_store::audit::{Entry, record};
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -44,6 +45,7 @@ pub struct App {
     /// How ids are written.
     pub ids: IdStyle,
     pub metrics: ApiMetrics,
+    pub traces: Traces,
     /// Where callbacks may go.
     pub egress: Egress,
 }

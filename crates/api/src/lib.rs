@@ -23,6 +23,7 @@ mod ops;
 mod pages;
 mod rest;
 mod server;
+mod spans;
 mod waker;
 mod wire;
 
@@ -31,7 +32,8 @@ use actix_web::web::Data;
 use posthaste_service::environment::ConfigError;
 use posthaste_service::health::bind;
 use posthaste_service::metrics::{QueueLabels, serve_metrics};
-use posthaste_service::{Metrics, Running, StartError};
+use posthaste_service::traces::Traces;
+use posthaste_service::{Running, StartError, Telemetry};
 use posthaste_store::connect::Purpose;
 use posthaste_store::migrations::check_schema;
 use posthaste_store::pool::{Pool, pool};
@@ -57,14 +59,15 @@ use crate::waker::Waker;
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the port is taken.
-pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken) -> Result<Running, StartError> {
     let pool = pool(&config.database_url, config.pool_size, Purpose::Pool).await.map_err(database)?;
     check(&pool, config.shards).await?;
     let listener = bind(&config.host, config.port)?;
     let address = listener.local_addr().ok();
 
-    let metrics = ApiMetrics::new(&metrics.of("api")?, QueueLabels::new(config.metrics_queues))?;
+    let metrics = ApiMetrics::new(&telemetry.metrics.of("api")?, QueueLabels::new(config.metrics_queues))?;
     let pool = Connections::new(pool, &metrics.all)?;
+    let traces = Traces::start(&telemetry.traces, "posthaste-api").map_err(StartError::Other)?;
     // Told until everything has ended.
     let told = CancellationToken::new();
     if let Some(port) = config.metrics_port {
@@ -94,6 +97,7 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
         ids: config.ids,
         egress: config.egress,
         metrics,
+        traces: traces.clone(),
         max_batch_bytes: config.max_batch_bytes,
     });
     let serving = Serving { keep_alive: config.keep_alive, cors: config.cors };
@@ -105,6 +109,7 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
         ended(storing).await;
         stored.cancel();
         ended(waking).await;
+        traces.end().await;
         drop(told);
         result
     });

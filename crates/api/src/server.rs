@@ -18,7 +18,7 @@ use actix_web::web::Data;
 use crate::app::App;
 use crate::connection::{self, Guarded};
 use crate::cors::{self, Origins};
-use crate::{drain, graphql, limits, metrics, pages, rest};
+use crate::{drain, graphql, limits, metrics, pages, rest, spans};
 
 /// How long requests under way may take to end after a stop.
 const DRAIN: Duration = Duration::from_secs(30);
@@ -56,6 +56,7 @@ pub fn start(app: Data<App>, serving: Serving, listener: TcpListener) -> std::io
                 .wrap(from_fn(limits::watch))
                 .wrap(Condition::new(!serving.cors.is_none(), serving.cors.middleware()))
                 .wrap(from_fn(cors::tidy))
+                .wrap(from_fn(spans::watch))
                 .wrap(from_fn(metrics::watch))
                 .wrap(from_fn(drain::watch))
                 .wrap(from_fn(connection::watch));

@@ -28,8 +28,9 @@ use actix_http::body::None as NoBody;
 use awc::{ClientRequest, ClientResponse, SendClientRequest};
 use bytes::Bytes;
 use posthaste_core::transition::{ErrorClass, is_expired};
+use posthaste_service::traces::{Side, Traces};
 use posthaste_store::outcome::Timings;
-use posthaste_store::payload::Payload;
+use posthaste_store::payload::{Payload, Trace};
 use posthaste_store::target::Settings;
 
 use crate::clock::DatabaseClock;
@@ -53,15 +54,17 @@ pub(crate) use target::{Target, Targets};
 pub(crate) struct Dispatcher {
     client: Renewing,
     workshop: Workshop,
+    traces: Traces,
 }
 
 impl Dispatcher {
-    pub(crate) fn new(config: &Config) -> Dispatcher {
+    pub(crate) fn new(config: &Config, traces: Traces) -> Dispatcher {
         let ways = Rc::new(Ways { egress: config.egress.clone(), proxy: config.proxy.clone() });
         let roots = system_roots();
         let tls = public_tls(&roots);
         let (defaults, keys) = (config.delivery.clone(), config.secrets.clone());
-        Dispatcher { client: Renewing::new(Rc::clone(&ways), tls), workshop: Workshop { defaults, keys, ways, roots } }
+        let client = Renewing::new(Rc::clone(&ways), tls);
+        Dispatcher { client, workshop: Workshop { defaults, keys, ways, roots }, traces }
     }
 
     /// Lets go of connections that nobody uses any more. To be called now and then.
@@ -144,7 +147,42 @@ impl Dispatcher {
         Target::new(settings, &self.workshop)
     }
 
+    /// Sends, within a span of its own; the receiver's part of the trace follows that.
     async fn send(
+        &self,
+        mut payload: Payload,
+        target: &Target,
+        identity: &Identity<'_>,
+        began: Instant,
+        permit: &Permit,
+    ) -> Result<Sent, NotSent> {
+        let mut span =
+            self.traces.begin(Side::Client, "attempt", payload.trace.as_ref().map(|trace| trace.parent.as_str()));
+        if let Some(parent) = span.traceparent() {
+            let state = payload.trace.take().and_then(|trace| trace.state);
+            payload.trace = Some(Trace { parent, state });
+            span.note("posthaste.message.id", payload.id.0);
+            span.note("posthaste.queue.id", payload.queue.0);
+            span.note("posthaste.attempt", i64::from(payload.attempt) + 1);
+            if let Ok(route) = &target.route {
+                span.note("server.address", route.uri.host().unwrap_or_default().to_owned());
+            }
+        }
+        let sent = self.transmit(payload, target, identity, began, permit).await;
+        match sent.as_ref().map(|sent| &sent.answer) {
+            Ok(Ok(answer)) => {
+                span.note("http.response.status_code", i64::from(answer.signals.status));
+                if !(200..300).contains(&answer.signals.status) {
+                    span.fail("status");
+                }
+            }
+            Ok(Err(Failure(class, _))) => span.fail(class.as_str()),
+            Err(NotSent) => span.fail("not_sent"),
+        }
+        sent
+    }
+
+    async fn transmit(
         &self,
         mut payload: Payload,
         target: &Target,

@@ -21,7 +21,8 @@ use std::sync::Arc;
 
 use posthaste_service::health::{Health, serve_health};
 use posthaste_service::metrics::QueueLabels;
-use posthaste_service::{ConfigError, Metrics, Running, StartError};
+use posthaste_service::traces::Traces;
+use posthaste_service::{ConfigError, Running, StartError, Telemetry};
 use posthaste_store::connect::Purpose;
 use posthaste_store::migrations::check_schema;
 use posthaste_store::pool::pool;
@@ -36,7 +37,7 @@ use crate::metrics::DelivererMetrics;
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
-pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken) -> Result<Running, StartError> {
     // Takeovers and holds; two, so that a slow one does not stand in the way of the other.
     let control = pool(&config.database_url, 2, Purpose::Writing)
         .await
@@ -47,8 +48,9 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
     };
     ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
-    let metrics = metrics.of("deliverer")?;
-    let own = DelivererMetrics::new(&metrics, QueueLabels::new(config.metrics_queues), schema.shards)?;
+    let metrics = telemetry.metrics.of("deliverer")?;
+    let traces = Traces::start(&telemetry.traces, "posthaste-deliverer").map_err(StartError::Other)?;
+    let own = DelivererMetrics::new(&metrics, traces.clone(), QueueLabels::new(config.metrics_queues), schema.shards)?;
     let health = Health::new();
     // Probes are answered until everything is drained.
     let drained = CancellationToken::new();
@@ -63,6 +65,7 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
     let ownership = ownership::Ownership::new(config, control, schema.shards, workers, reports, health, own);
     let finished = tokio::spawn(async move {
         ownership.run(stop).await;
+        traces.end().await;
         drained.cancel();
         Ok(())
     });

@@ -1,4 +1,4 @@
-//! The deliverer's metrics. Threads share them: each figure is one for the process.
+//! What a deliverer tells of itself: its metrics, and where its spans go. Threads share them: each figure is one for the process.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use posthaste_core::ids::QueueId;
 use posthaste_core::transition::Verdict;
 use posthaste_service::metrics::{Metric, Metrics, MetricsError, QueueLabels};
+use posthaste_service::traces::Traces;
 use posthaste_store::outcome::Outcome;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec};
 
 /// What a deliverer tells of itself. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct DelivererMetrics {
+    pub traces: Traces,
     /// From when an attempt was due until it began.
     pub lateness: Histogram,
     pub end_to_end: Histogram,
@@ -34,9 +36,15 @@ pub(crate) struct DelivererMetrics {
 }
 
 impl DelivererMetrics {
-    pub(crate) fn new(metrics: &Metrics, labels: QueueLabels, shards: u16) -> Result<DelivererMetrics, MetricsError> {
+    pub(crate) fn new(
+        metrics: &Metrics,
+        traces: Traces,
+        labels: QueueLabels,
+        shards: u16,
+    ) -> Result<DelivererMetrics, MetricsError> {
         metrics.gauge(Metric::Shards)?.set(f64::from(shards));
         Ok(DelivererMetrics {
+            traces,
             lateness: metrics.histogram(Metric::DeliveryLateness)?,
             end_to_end: metrics.histogram(Metric::EndToEnd)?,
             attempt_duration: metrics.histogram(Metric::AttemptDuration)?,
@@ -169,7 +177,7 @@ mod tests {
     #[test]
     fn threads_add_up() {
         let metrics = Metrics::default().of("deliverer").unwrap();
-        let metrics = DelivererMetrics::new(&metrics, QueueLabels::new(1), 64).unwrap();
+        let metrics = DelivererMetrics::new(&metrics, Traces::default(), QueueLabels::new(1), 64).unwrap();
         let (mut one, mut other) = (Share::of(metrics.window_keys.clone()), Share::of(metrics.window_keys.clone()));
         one.set(5);
         other.set(7);

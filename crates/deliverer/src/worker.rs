@@ -198,7 +198,7 @@ impl Worker {
         let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), metrics.clone(), outcomes, events.clone()));
         let keys = Share::of(metrics.window_keys.clone());
         Worker {
-            dispatcher: Rc::new(Dispatcher::new(&config)),
+            dispatcher: Rc::new(Dispatcher::new(&config, metrics.traces.clone())),
             targets: Targets::default(),
             config,
             metrics,

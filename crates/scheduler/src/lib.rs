@@ -15,7 +15,7 @@ mod metrics;
 
 use posthaste_service::environment::ConfigError;
 use posthaste_service::health::{Health, serve_health};
-use posthaste_service::{Metrics, Running, StartError};
+use posthaste_service::{Running, StartError, Telemetry};
 use posthaste_store::connect::{Purpose, connect};
 use posthaste_store::migrations::check_schema;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +31,14 @@ use crate::metrics::SchedulerMetrics;
 ///
 /// # Errors
 /// Where the database cannot be reached or has another schema, a setting contradicts it, or the health port is taken.
-pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken) -> Result<Running, StartError> {
     let url = config.database_url.for_service(APPLICATION);
     let mut conn = connect(&url, Purpose::Pool).await.map_err(database)?;
     let schema = check_schema(&mut conn).await.map_err(database)?;
     drop(conn);
     ConfigError::unless_agreed("SHARDS", config.shards, &schema.shards)?;
 
-    let metrics = metrics.of("scheduler")?;
+    let metrics = telemetry.metrics.of("scheduler")?;
     let own = SchedulerMetrics::new(&metrics, config.metrics_queues)?;
     let health = Health::new();
     // Probes are answered until everything is done.

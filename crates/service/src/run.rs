@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::environment::{ConfigError, Variables};
 use crate::metrics::{Metrics, MetricsError};
 use crate::probe;
-use crate::telemetry::{self, LogConfig, LogFormat};
+use crate::telemetry::{self, LogConfig, LogFormat, Telemetry};
+use crate::traces::TraceConfig;
 
 /// A service that serves.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl StartError {
 /// ([`probe`]), on `port` unless `PORT` says otherwise.
 pub fn main<C, F, Fut>(name: &str, port: u16, read: fn(&Variables) -> Result<C, ConfigError>, start: F) -> ExitCode
 where
-    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
+    F: FnOnce(C, Telemetry, CancellationToken) -> Fut,
     Fut: Future<Output = Result<Running, StartError>>,
 {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -82,11 +83,11 @@ where
 }
 
 /// A service: reads its configuration from the environment, logs (JSON unless `LOG_FORMAT` says otherwise),
-/// starts it and stops it on a signal. `start` gets where to keep its metrics, and a token that is cancelled when the service is to
+/// starts it and stops it on a signal. `start` gets what it tells of itself by, and a token that is cancelled when the service is to
 /// drain.
 pub fn run_service<C, F, Fut>(name: &str, read: fn(&Variables) -> Result<C, ConfigError>, start: F) -> ExitCode
 where
-    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
+    F: FnOnce(C, Telemetry, CancellationToken) -> Fut,
     Fut: Future<Output = Result<Running, StartError>>,
 {
     run(name, &Variables::from_env(), LogFormat::Json, read, start)
@@ -101,11 +102,12 @@ pub fn run<C, F, Fut>(
     start: F,
 ) -> ExitCode
 where
-    F: FnOnce(C, Metrics, CancellationToken) -> Fut,
+    F: FnOnce(C, Telemetry, CancellationToken) -> Fut,
     Fut: Future<Output = Result<Running, StartError>>,
 {
-    let (log, config) = match ConfigError::both(LogConfig::read(variables, format), read(variables)) {
-        Ok(both) => both,
+    let telling = ConfigError::both(LogConfig::read(variables, format), TraceConfig::read(variables));
+    let ((log, traces), config) = match ConfigError::both(telling, read(variables)) {
+        Ok(all) => all,
         Err(error) => return cannot_start(name, &error.into()),
     };
     telemetry::init(&log);
@@ -114,9 +116,10 @@ where
         Ok(runtime) => runtime,
         Err(error) => return cannot_start(name, &StartError::Other(format!("no threads: {error}"))),
     };
+    let telemetry = Telemetry { metrics: Metrics::default(), traces };
     let status = runtime.block_on(async {
         match Signals::new() {
-            Ok(signals) => supervise(name, signals, |stop| start(config, Metrics::default(), stop)).await,
+            Ok(signals) => supervise(name, signals, |stop| start(config, telemetry, stop)).await,
             Err(error) => Outcome::NotStarted(StartError::Other(format!("no signals: {error}"))),
         }
     });

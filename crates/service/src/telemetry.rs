@@ -6,6 +6,17 @@ use serde::Deserialize;
 use tracing_subscriber::EnvFilter;
 
 use crate::environment::{ConfigError, Faults, Variables, read};
+use crate::metrics::Metrics;
+use crate::traces::TraceConfig;
+
+/// What a service tells of itself besides its logs.
+#[derive(Debug, Clone, Default)]
+pub struct Telemetry {
+    /// Where it keeps its metrics.
+    pub metrics: Metrics,
+    /// Where its spans go.
+    pub traces: TraceConfig,
+}
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,8 +76,18 @@ fn filter(value: &str) -> Result<String, String> {
 /// The filter, without what may not be logged. Below `info` these libraries log what passes through them: bound values,
 /// headers, whole requests, and with them bodies and secrets. The last directive for a target counts.
 fn bounded(filter: &str) -> String {
-    const LIBRARIES: [&str; 8] =
-        ["tokio_postgres", "postgres_protocol", "actix_http", "actix_web", "awc", "h2", "hyper", "rustls"];
+    const LIBRARIES: [&str; 10] = [
+        "tokio_postgres",
+        "postgres_protocol",
+        "actix_http",
+        "actix_web",
+        "awc",
+        "h2",
+        "hyper",
+        "hyper_util",
+        "reqwest",
+        "rustls",
+    ];
     // What they say at `info` is about themselves.
     const CHATTY: [&str; 2] = ["actix_server", "tokio_cron_scheduler"];
     let limited = LIBRARIES.map(|library| format!("{library}=info")).join(",");

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
-use posthaste_service::{Metrics, Running, StartError};
+use posthaste_service::{Running, StartError, Telemetry};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -141,7 +141,7 @@ fn absolute(value: &str) -> Result<PathBuf, String> {
 ///
 /// # Errors
 /// One of them does not start; those that were started are stopped again.
-pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) -> Result<Running, StartError> {
+pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken) -> Result<Running, StartError> {
     let Config { mut variables, embedded } = config;
     let server = match embedded {
         Some(settings) => {
@@ -160,7 +160,7 @@ pub async fn start(config: Config, metrics: Metrics, stop: CancellationToken) ->
         variables.default_to("SECRETS_KEY", &key);
     }
     let mut parts = Parts { services: Vec::new(), server };
-    match start_services(&variables, &metrics, &mut parts).await {
+    match start_services(&variables, &telemetry, &mut parts).await {
         Ok(announcement) => {
             // A terminal that is gone is no reason to stop.
             let _ = writeln!(std::io::stdout(), "{announcement}");
@@ -196,7 +196,7 @@ async fn start_server(
 
 async fn start_services(
     variables: &Variables,
-    metrics: &Metrics,
+    telemetry: &Telemetry,
     parts: &mut Parts,
 ) -> Result<Announcement, StartError> {
     let services = Services::read(variables)?;
@@ -207,13 +207,13 @@ async fn start_services(
     }
     // The API last: once it answers, all that it stands for runs.
     let token = CancellationToken::new();
-    let deliverer = posthaste_deliverer::start(services.deliverer, metrics.clone(), token.clone()).await?;
+    let deliverer = posthaste_deliverer::start(services.deliverer, telemetry.clone(), token.clone()).await?;
     parts.put_first("deliverer", token, deliverer);
     let token = CancellationToken::new();
-    let scheduler = posthaste_scheduler::start(services.scheduler, metrics.clone(), token.clone()).await?;
+    let scheduler = posthaste_scheduler::start(services.scheduler, telemetry.clone(), token.clone()).await?;
     parts.put_first("scheduler", token, scheduler);
     let token = CancellationToken::new();
-    let api = posthaste_api::start(services.api, metrics.clone(), token.clone()).await?;
+    let api = posthaste_api::start(services.api, telemetry.clone(), token.clone()).await?;
     let address = api.address;
     parts.put_first("api", token, api);
 

@@ -32,6 +32,12 @@ impl Trace {
         Some(Trace { parent, state })
     }
 
+    /// Its `traceparent`, in version 00.
+    #[must_use]
+    pub fn parent(&self) -> &str {
+        &self.parent
+    }
+
     /// Gives a message this trace, unless it has one of its own.
     pub fn apply(&self, message: &mut NewMessage) {
         let sending = &mut message.sending;

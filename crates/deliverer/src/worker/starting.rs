@@ -211,6 +211,8 @@ impl Worker {
         self.metrics.lateness.observe(clock.now().since(row.due).as_secs_f64());
         self.windows.charge(payload.queue, payload.body.as_ref().map_or(0, Vec::len));
         let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
+        // The part between the first two dashes.
+        let trace = payload.trace.as_ref().and_then(|trace| trace.parent.split('-').nth(1)).map(str::to_owned);
         let in_flight = self.metrics.in_flight();
         let unfinished =
             Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone(), _in_flight: in_flight };
@@ -227,6 +229,7 @@ impl Worker {
                     if outcome.verdict == Verdict::Delivered {
                         metrics.end_to_end.observe(outcome.finished_at.since(scheduled_at).as_secs_f64());
                     }
+                    log(&outcome, trace.as_deref(), took);
                     unfinished.finish(outcome);
                 }
                 Err(NotSent) => {
@@ -258,6 +261,33 @@ impl Worker {
             timings: Timings::default(),
             pauses_queue: None,
         });
+    }
+}
+
+/// Says what came of an attempt, by ids: what was sent and answered is nobody's who reads logs. A message that is lost to its receiver is
+/// worth a line; there may be thousands of others a second.
+fn log(outcome: &Outcome, trace: Option<&str>, took: Duration) {
+    let Outcome { id, queue, attempt, status, error_class, .. } = outcome;
+    let (outcome, class) = (outcome.verdict.as_str(), error_class.map(ErrorClass::as_str));
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    macro_rules! line {
+        ($level:ident, $text:literal) => {
+            tracing::$level!(
+                message_id = id.0,
+                queue_id = queue.0,
+                attempt = attempt + 1,
+                trace_id = trace,
+                outcome,
+                status,
+                error = class,
+                took_ms,
+                $text
+            )
+        };
+    }
+    match outcome {
+        "failed" | "expired" => line!(info, "a message was not delivered"),
+        _ => line!(debug, "attempted"),
     }
 }
 
