@@ -47,6 +47,10 @@ simulate cases="50000":
 test-skew:
     cargo test -p posthaste-tests --features skew --test skew
 
+# The images, built and run without a container engine or a registry; needs root, and the Debian packages buildah and debootstrap.
+images:
+    deploy/docker/build-daemonless
+
 # The manifests, the chart, compose, and the alerts, without a cluster; CI does the same.
 check-manifests:
     deploy/check-manifests
@@ -55,6 +59,11 @@ check-manifests:
 bench *args="all":
     cargo build --release --workspace --bins
     target/release/posthaste-bench {{args}}
+
+# Every process replaced one by one, and deliverers scaled, while messages flow; needs the Debian package haproxy. CI does the same.
+rolling:
+    cargo build --workspace --bins
+    target/debug/posthaste-bench rolling
 
 # Calls every operation of the OpenAPI document with all kinds of input. CI takes the default.
 fuzz examples="20" seed="1":

@@ -23,7 +23,7 @@ pub struct Balancer {
 
 impl Balancer {
     /// Starts it before the APIs on these ports, of which those get requests that answer `/readyz`.
-    pub fn start(apis: &[u16]) -> anyhow::Result<Balancer> {
+    pub async fn start(apis: &[u16]) -> anyhow::Result<Balancer> {
         let (folder, port) = (tempfile::tempdir()?, free_port()?);
         let socket = folder.path().join("socket");
         let servers: String = (0_u16..)
@@ -52,7 +52,15 @@ impl Balancer {
             .kill_on_drop(true)
             .spawn()
             .context("cannot start haproxy; it is Debian's package of that name")?;
-        Ok(Balancer { process, port, folder })
+        let balancer = Balancer { process, port, folder };
+        let since = Instant::now();
+        while let Err(error) = balancer.ask("show info\n").await {
+            if since.elapsed() > UP_WITHIN {
+                return Err(error.context("haproxy does not start"));
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        Ok(balancer)
     }
 
     /// The base URL, without a slash at its end.

@@ -115,7 +115,7 @@ pub async fn run(bench: &Bench, args: &RollingArgs) -> anyhow::Result<Scenario> 
 impl<'b> Fleet<'b> {
     async fn start(bench: &'b Bench, database: &'b Database) -> anyhow::Result<Fleet<'b>> {
         let ports = (0..=APIS).map(|_| free_port()).collect::<Result<Vec<_>, _>>()?;
-        let balancer = Balancer::start(&ports)?;
+        let balancer = Balancer::start(&ports).await?;
         let mut fleet = Fleet {
             bench,
             database,
