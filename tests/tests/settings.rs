@@ -220,6 +220,8 @@ async fn secrets_are_not_logged_however_much_is() {
     let receiver = Receiver::start();
     for (format, level) in [("json", r#""level":"TRACE""#), ("pretty", "TRACE")] {
         let launch = Launch::all_in_one(&database).env("DATABASE_URL", &url).env("ADMIN_SECRET", SECRET);
+        // Nor in spans, whose receiver is here the same as that of callbacks.
+        let launch = launch.env("OTEL_EXPORTER_OTLP_ENDPOINT", &format!("http://{}", receiver.address()));
         let mut process = launch.env("LOG", "trace").env("LOG_FORMAT", format).start().await;
         let admin = Api::with_secret(process.address(), SECRET);
         let stranger = Api::with_secret(process.address(), "hunter2-of-a-stranger");
@@ -239,6 +241,15 @@ async fn secrets_are_not_logged_however_much_is() {
 
         let shown = format!("{}{}", process.stdout(), process.stderr());
         assert!(shown.contains(level), "{format}: nothing at the lowest level in {shown}");
+        for id in ["message_id", "queue_id", "outcome", "stored", "attempted"] {
+            assert!(shown.contains(id), "{format}: {id}");
+        }
+        let spans = receiver.requests_to("/v1/traces");
+        assert!(!spans.is_empty());
+        for span in spans {
+            let told = String::from_utf8_lossy(&span.body).into_owned();
+            assert!(!told.contains("hunter2") && !told.contains(SECRET) && !told.contains(password), "{told}");
+        }
         for secret in [SECRET, "hunter2", password] {
             let line = shown.lines().find(|line| line.contains(secret));
             assert_eq!(line, None, "{format}");

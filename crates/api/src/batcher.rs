@@ -127,6 +127,15 @@ impl Batcher {
     }
 }
 
+/// A caller is about to be told this: counts what was stored, and says so in the log, by ids.
+fn answered(metrics: &ApiMetrics, answer: &Result<Stored, ApiError>) {
+    let Ok(Stored { message, accepted, replayed: false }) = answer else { return };
+    metrics.accepted(message.queue_id);
+    // The part between the first two dashes.
+    let trace = message.sending.traceparent.as_ref().and_then(|parent| parent.split('-').nth(1));
+    tracing::debug!(message_id = accepted.id.0, queue_id = message.queue_id.0, trace_id = trace, "stored");
+}
+
 impl Reservation {
     /// Takes so many bytes more.
     ///

@@ -8,14 +8,13 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use posthaste_core::ids::QueueId;
 use posthaste_service::metrics::{Metric, Metrics, MetricsError, QueueLabels};
 use posthaste_store::error::StoreError;
 use posthaste_store::pool::{Checkout, Pool};
 use prometheus::{Histogram, HistogramVec, IntCounterVec};
 
 use crate::app::App;
-use crate::batcher::Stored;
-use crate::error::ApiError;
 
 /// What an API tells of itself. Clones share it.
 #[derive(Debug, Clone)]
@@ -41,13 +40,9 @@ impl ApiMetrics {
         })
     }
 
-    /// A message's caller is about to be told this.
-    pub fn answered(&self, answer: &Result<Stored, ApiError>) {
-        if let Ok(stored) = answer
-            && !stored.replayed
-        {
-            self.accepted.with_label_values(&[&self.labels.label(stored.message.queue_id.0)]).inc();
-        }
+    /// A message of this queue is stored.
+    pub fn accepted(&self, queue: QueueId) {
+        self.accepted.with_label_values(&[&self.labels.label(queue.0)]).inc();
     }
 }
 

@@ -51,5 +51,9 @@ fn begin(request: &mut ServiceRequest) -> Option<Span> {
     let span = app.traces.begin(Side::Server, "request", caller.as_ref().map(Trace::parent));
     let own = HeaderValue::from_str(&span.traceparent()?).ok()?;
     request.headers_mut().insert(HeaderName::from_static("traceparent"), own);
+    if caller.is_none() {
+        // It belongs to no trace (§3.3 of the specification).
+        request.headers_mut().remove("tracestate");
+    }
     Some(span)
 }

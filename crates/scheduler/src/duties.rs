@@ -13,7 +13,7 @@ mod resealing;
 
 use std::sync::Arc;
 
-use posthaste_store::connect::{DatabaseUrl, Purpose, connect};
+use posthaste_store::connect::{Connection, DatabaseUrl, Purpose, connect};
 use posthaste_store::error::StoreError;
 use posthaste_store::lease::Lease;
 use tokio::sync::Notify;
@@ -95,10 +95,10 @@ struct Term {
 
 impl Term {
     async fn keep(self, duty: Duty, bell: Arc<Notify>) {
-        let mut bookmark = Bookmark::default();
+        let (mut bookmark, mut kept) = (Bookmark::default(), None);
         while self.lasts() {
             let began = Instant::now();
-            let done = self.perform(duty, &mut bookmark).await;
+            let done = self.perform(duty, &mut bookmark, &mut kept).await;
             if self.lasts() {
                 self.means.metrics.did(duty.name(), done.is_ok(), began.elapsed());
             }
@@ -111,12 +111,22 @@ impl Term {
         }
     }
 
-    /// All the steps that there are; answers what they did in total.
-    async fn perform(&self, duty: Duty, bookmark: &mut Bookmark) -> Result<u64, StoreError> {
-        let Some(conn) = self.quit.run_until_cancelled(connect(&self.url, Purpose::Pool)).await else {
-            return Ok(0);
+    /// All the steps that there are; answers what they did in total. What is done every few seconds keeps its connection for the next
+    /// time; one that has failed is not used again.
+    async fn perform(
+        &self,
+        duty: Duty,
+        bookmark: &mut Bookmark,
+        kept: &mut Option<Connection>,
+    ) -> Result<u64, StoreError> {
+        let mut conn = match kept.take() {
+            Some(conn) => conn,
+            None => match self.quit.run_until_cancelled(connect(&self.url, Purpose::Pool)).await {
+                Some(conn) => conn?,
+                None => return Ok(0),
+            },
         };
-        let (mut conn, mut total) = (conn?, 0);
+        let mut total = 0;
         bookmark.begin();
         while self.lasts() {
             let step = duty.step(&mut conn, bookmark, &self.means).await?;
@@ -124,6 +134,9 @@ impl Term {
             if !step.more {
                 break;
             }
+        }
+        if duty.is_frequent() {
+            *kept = Some(conn);
         }
         Ok(total)
     }

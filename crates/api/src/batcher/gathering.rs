@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use posthaste_store::message::{Batch, NewMessage, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Reservation, Stored, answer};
+use super::{Reservation, Stored, answer, answered};
 use crate::error::ApiError;
 use crate::metrics::ApiMetrics;
 
@@ -94,7 +94,7 @@ impl Group {
     pub fn answer(self, verdicts: Vec<Verdict>, metrics: &ApiMetrics) {
         for ((message, verdict), caller) in self.batch.into_messages().zip(verdicts).zip(self.callers) {
             let answer = answer(message, verdict);
-            metrics.answered(&answer);
+            answered(metrics, &answer);
             // As above.
             let _ = caller.answer.send(answer);
         }

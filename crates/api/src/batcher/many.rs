@@ -7,7 +7,7 @@ use posthaste_store::message::{Batch, Body, NewMessage, OnError, Together, inser
 
 use super::gathering::{BYTES, PATIENCE};
 use super::storing::{Again, Storage, due_soon};
-use super::{Batcher, Reservation, Stored, answer};
+use super::{Batcher, Reservation, Stored, answer, answered};
 use crate::error::ApiError;
 
 /// The most messages of one request.
@@ -72,7 +72,7 @@ async fn store(
     answers.sort_unstable_by_key(|(index, _)| *index);
     if committed {
         let answers: Vec<_> = answers.into_iter().map(|(_, answer)| answer).collect();
-        answers.iter().for_each(|answer| storage.metrics.answered(answer));
+        answers.iter().for_each(|answer| answered(&storage.metrics, answer));
         return Ok(answers);
     }
     let failed = |(index, answer): (usize, Result<_, _>)| answer.err().map(|error| (index, error));

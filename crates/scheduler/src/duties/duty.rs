@@ -97,6 +97,20 @@ impl Duty {
         }
     }
 
+    /// Whether it is due every few seconds.
+    pub fn is_frequent(self) -> bool {
+        match self {
+            Duty::Partitions | Duty::Counts | Duty::Jobs | Duty::Statistics => true,
+            Duty::Ticks
+            | Duty::IdempotencyKeys
+            | Duty::Deletions
+            | Duty::AuditLog
+            | Duty::Secrets
+            | Duty::TestDeliveries
+            | Duty::Retention => false,
+        }
+    }
+
     /// Whether it is worth a line in the log that it did something, or is nothing but routine.
     pub fn is_news(self) -> bool {
         match self {
