@@ -72,8 +72,7 @@ impl Balancer {
     pub async fn until_up(&self, slot: usize) -> anyhow::Result<()> {
         let since = Instant::now();
         loop {
-            // Before its socket is there, it is not up either.
-            let stat = self.ask("show stat\n").await.unwrap_or_default();
+            let stat = self.ask("show stat\n").await?;
             let is_up = |line: &str| line.starts_with(&format!("apis,s{slot},")) && line.contains(",UP,");
             if stat.lines().any(is_up) {
                 return Ok(());

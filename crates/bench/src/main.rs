@@ -11,6 +11,7 @@ mod database;
 mod load;
 mod processes;
 mod report;
+mod responder;
 mod scenario;
 mod server;
 mod sink;

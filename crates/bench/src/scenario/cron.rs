@@ -135,6 +135,7 @@ async fn idle(bench: &Bench, args: &CronArgs) -> anyhow::Result<Scenario> {
                 // What storing so many leaves to be done is not what they cost.
                 database.vacuum().await?;
                 let services = bench.start_all(database).await?;
+                // What starting costs, and finding all that is stored, is not what they cost while nothing happens.
                 tokio::time::sleep(Duration::from_secs(seconds.min(15))).await;
                 let before = Costs::now(database, &services);
                 tokio::time::sleep(Duration::from_secs(seconds)).await;

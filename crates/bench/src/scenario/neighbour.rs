@@ -1,18 +1,16 @@
 //! neighbour: many quiet queues, and beside them one with a great backlog, one whose receiver never answers, one whose receiver takes
 //! five seconds, and one whose receiver refuses. How much later do the quiet ones' messages arrive?
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use clap::Args;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use super::{Bench, PATIENCE, Services, as_f64, ms};
 use crate::database::Database;
 use crate::load::{self, Post};
 use crate::report::Scenario;
+use crate::responder::{self, Answers};
 use crate::sink::Latency;
 
 /// The quiet queues' latency with a neighbour, in parts of what it is alone.
@@ -66,34 +64,13 @@ impl Trouble {
 
     /// Starts what answers so, and tells its URL. It ends with the program.
     async fn start(self) -> anyhow::Result<String> {
-        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-        let url = format!("http://{}/", listener.local_addr()?);
-        let wait = match self {
-            Trouble::Refuses => return Ok(url),
-            Trouble::NeverAnswers => None,
-            Trouble::Slow => Some(SLOW),
-            Trouble::Backlog => Some(USUAL),
-        };
-        actix_rt::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                actix_rt::spawn(answer(stream, wait));
-            }
-        });
-        Ok(url)
-    }
-}
-
-/// Answers each request 200 after a while, or never. What a request says does not matter, and each comes in one piece.
-async fn answer(mut stream: TcpStream, wait: Option<Duration>) {
-    let mut buffer = [0; 4096];
-    while matches!(stream.read(&mut buffer).await, Ok(1..)) {
-        match wait {
-            None => std::future::pending::<()>().await,
-            Some(wait) => tokio::time::sleep(wait).await,
-        }
-        if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
-            return;
-        }
+        responder::start(match self {
+            Trouble::Refuses => Answers::Nobody,
+            Trouble::NeverAnswers => Answers::Never,
+            Trouble::Slow => Answers::After(SLOW),
+            Trouble::Backlog => Answers::After(USUAL),
+        })
+        .await
     }
 }
 

@@ -2,14 +2,11 @@
 //! posted through a load balancer. Does a call fail, is a message lost or sent twice, does a cron miss a tick?
 
 use std::cell::RefCell;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, PATIENCE, as_f64, ms};
@@ -18,6 +15,7 @@ use crate::database::Database;
 use crate::load::{self, Post};
 use crate::processes::{Kind, Service, free_port};
 use crate::report::Scenario;
+use crate::responder::{self, Answers};
 
 const APIS: usize = 3;
 const SCHEDULERS: usize = 2;
@@ -64,7 +62,7 @@ pub async fn run(bench: &Bench, args: &RollingArgs) -> anyhow::Result<Scenario> 
             let mut fleet = Fleet::start(bench, database).await?;
             let sink = bench.sink.begin().await?;
             let queue = database.create_queue(&sink).await?.to_string();
-            let ticking = database.create_queue(&receiver().await?).await?;
+            let ticking = database.create_queue(&responder::start(Answers::After(Duration::ZERO)).await?).await?;
             database.create_secondly_crons(ticking, crons).await?;
 
             let stop = CancellationToken::new();
@@ -203,24 +201,4 @@ impl<'b> Fleet<'b> {
         futures_util::future::try_join_all(all.map(Service::stop)).await?;
         Ok(())
     }
-}
-
-/// A receiver that answers everything 200, for what is counted by the database alone. It ends with the program.
-async fn receiver() -> anyhow::Result<String> {
-    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
-    let url = format!("http://{}/", listener.local_addr()?);
-    actix_rt::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            actix_rt::spawn(async move {
-                let mut buffer = [0; 4096];
-                // Requests have no body and come in one piece.
-                while matches!(stream.read(&mut buffer).await, Ok(1..)) {
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    Ok(url)
 }
