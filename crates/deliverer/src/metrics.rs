@@ -1,6 +1,7 @@
 //! What a deliverer tells of itself: its metrics, and where its spans go. Threads share them: each figure is one for the process.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use posthaste_core::ids::QueueId;
@@ -10,7 +11,7 @@ use posthaste_service::traces::Traces;
 use posthaste_store::outcome::Outcome;
 use prometheus::{Gauge, Histogram, IntCounter, IntCounterVec};
 
-/// What a deliverer tells of itself. Clones share it.
+/// What a deliverer tells of itself. Clones share it, but are many handles to copy: a thread makes one, and its deliveries share that.
 #[derive(Debug, Clone)]
 pub(crate) struct DelivererMetrics {
     pub traces: Traces,
@@ -67,9 +68,9 @@ impl DelivererMetrics {
     }
 
     /// Counts an attempt as under way until what it returns is dropped.
-    pub(crate) fn in_flight(&self) -> InFlight {
+    pub(crate) fn in_flight(self: &Rc<Self>) -> InFlight {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight(Rc::clone(self))
     }
 
     /// A batch of so many outcomes was stored, in so long.
@@ -82,11 +83,11 @@ impl DelivererMetrics {
 
 /// An attempt under way.
 #[derive(Debug)]
-pub(crate) struct InFlight(Gauge);
+pub(crate) struct InFlight(Rc<DelivererMetrics>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.dec();
+        self.0.in_flight.dec();
     }
 }
 
@@ -112,7 +113,7 @@ impl Share {
 /// Counts stored outcomes by queue. Looking a counter up by its labels costs more than counting, so each thread remembers its own.
 #[derive(Debug)]
 pub(crate) struct Counting {
-    metrics: DelivererMetrics,
+    metrics: Rc<DelivererMetrics>,
     queues: HashMap<QueueId, Counters>,
 }
 
@@ -130,7 +131,7 @@ struct Counters {
 const REMEMBERED: usize = 10_000;
 
 impl Counting {
-    pub(crate) fn new(metrics: DelivererMetrics) -> Counting {
+    pub(crate) fn new(metrics: Rc<DelivererMetrics>) -> Counting {
         Counting { metrics, queues: HashMap::new() }
     }
 
@@ -178,6 +179,7 @@ mod tests {
     fn threads_add_up() {
         let metrics = Metrics::default().of("deliverer").unwrap();
         let metrics = DelivererMetrics::new(&metrics, Traces::default(), QueueLabels::new(1), 64).unwrap();
+        let metrics = Rc::new(metrics);
         let (mut one, mut other) = (Share::of(metrics.window_keys.clone()), Share::of(metrics.window_keys.clone()));
         one.set(5);
         other.set(7);

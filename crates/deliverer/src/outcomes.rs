@@ -5,6 +5,7 @@
 //! culprit stands alone; it is then recorded without what the receiver sent.
 
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,7 +29,7 @@ const BATCH: usize = 1000;
 /// Runs until `finished` is closed and everything in it is written.
 pub(crate) async fn write(
     config: Arc<Config>,
-    metrics: DelivererMetrics,
+    metrics: Rc<DelivererMetrics>,
     mut finished: mpsc::UnboundedReceiver<Outcome>,
     events: mpsc::UnboundedSender<Event>,
 ) {

@@ -141,7 +141,7 @@ struct Running {
 
 struct Worker {
     config: Arc<Config>,
-    metrics: DelivererMetrics,
+    metrics: Rc<DelivererMetrics>,
     /// Keys in its windows, as a metric.
     keys: Share,
     /// When the first of `taking` was locked.
@@ -194,8 +194,10 @@ impl Worker {
         inbox: mpsc::UnboundedReceiver<Event>,
         report: mpsc::UnboundedSender<Report>,
     ) -> Worker {
+        let metrics = Rc::new(metrics);
         let (finished, outcomes) = mpsc::unbounded_channel();
-        let writer = actix_rt::spawn(outcomes::write(Arc::clone(&config), metrics.clone(), outcomes, events.clone()));
+        let writer =
+            actix_rt::spawn(outcomes::write(Arc::clone(&config), Rc::clone(&metrics), outcomes, events.clone()));
         let keys = Share::of(metrics.window_keys.clone());
         Worker {
             dispatcher: Rc::new(Dispatcher::new(&config, metrics.traces.clone())),
@@ -259,7 +261,9 @@ impl Worker {
         match event {
             Event::Take(lease, shards, since) => {
                 self.lease = Some(lease);
-                self.taking_since.get_or_insert(since);
+                if self.taking.is_empty() {
+                    self.taking_since = Some(since);
+                }
                 for (shard, epoch) in shards {
                     self.owned.insert(shard, epoch);
                     // Without a feed the windows are opened when there is one: see `begin`.
