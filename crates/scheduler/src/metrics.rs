@@ -1,7 +1,10 @@
 //! The scheduler's metrics.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
+use posthaste_core::cron::MOST_COUNTED;
+use posthaste_core::ids::CronId;
 use posthaste_service::metrics::{Metric, Metrics, MetricsError, OTHER};
 use posthaste_store::statistics::Due;
 use posthaste_store::tick::{Fired, Firing, Outcome};
@@ -81,13 +84,10 @@ impl SchedulerMetrics {
 
     /// Of `planned`, this was stored, so long after each one's tick.
     pub(crate) fn fired(&self, planned: &[Firing], fired: &[Fired], late: impl Fn(&Firing) -> Duration) {
-        if fired.is_empty() {
-            return;
-        }
-        for firing in planned {
+        let stored: HashSet<CronId> = fired.iter().map(|fired| fired.cron).collect();
+        for firing in planned.iter().filter(|firing| stored.contains(&firing.cron.id)) {
             self.lateness.observe(late(firing).as_secs_f64());
-            let missed =
-                firing.step.skipped.map_or(0, |range| range.count.unwrap_or(posthaste_core::cron::MOST_COUNTED));
+            let missed = firing.step.skipped.map_or(0, |range| range.count.unwrap_or(MOST_COUNTED));
             self.ticks.with_label_values(&["missed"]).inc_by(missed.into());
         }
         for outcome in fired.iter().map(|fired| fired.outcome) {
