@@ -20,6 +20,7 @@ mod storing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use posthaste_core::trace;
 use posthaste_store::message::{Accepted, Body, NewMessage, Verdict};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
@@ -131,8 +132,7 @@ impl Batcher {
 fn answered(metrics: &ApiMetrics, answer: &Result<Stored, ApiError>) {
     let Ok(Stored { message, accepted, replayed: false }) = answer else { return };
     metrics.accepted(message.queue_id);
-    // The part between the first two dashes.
-    let trace = message.sending.traceparent.as_ref().and_then(|parent| parent.split('-').nth(1));
+    let trace = message.sending.traceparent.as_deref().and_then(trace::id);
     tracing::debug!(message_id = accepted.id.0, queue_id = message.queue_id.0, trace_id = trace, "stored");
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use posthaste_core::address::{Egress, EgressError, EgressSettings};
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
+use posthaste_service::metrics::most_queues;
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
@@ -97,7 +98,7 @@ impl Config {
         let host = faults.optional("HOST", raw.host.or_else(|| Some("0.0.0.0".to_owned())), parse::host);
         let port = faults.or("PORT", Config::PORT, raw.port, parse::port);
         let metrics_port = faults.optional("METRICS_PORT", raw.metrics_port, parse::port);
-        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
+        let metrics_queues = most_queues(&mut faults, raw.metrics_queues);
         let anonymous = faults.or("ALLOW_ANONYMOUS", false, raw.allow_anonymous, parse::boolean);
         let pool_size = faults.or("POOL_SIZE", 10, raw.pool_size, parse::integer(1..=1000));
         let max_body_bytes = faults.or("MAX_BODY_BYTES", 1 << 20, raw.max_body_bytes, parse::integer(1..=100 << 20));

@@ -49,6 +49,12 @@ pub fn parent(text: &str) -> Result<String, TraceError> {
     Ok(format!("00-{trace}-{parent}-0{}", u8::from(sampled)))
 }
 
+/// The trace's own id within a `traceparent` that [`parent`] has read.
+#[must_use]
+pub fn id(parent: &str) -> Option<&str> {
+    parent.split('-').nth(1)
+}
+
 /// Checks a `tracestate` (§3.3.1): members `key=value`, separated by commas, no key twice. Empty members are allowed.
 ///
 /// # Errors
@@ -101,6 +107,7 @@ mod tests {
         for flags in ["00", "01", "ff"] {
             let text = format!("00-{TRACE}-{PARENT}-{flags}");
             assert_eq!(parent(&text).as_deref(), Ok(text.as_str()));
+            assert_eq!(id(&text), Some(TRACE));
         }
         let known = |flags: &str| Ok(format!("00-{TRACE}-{PARENT}-{flags}"));
         for (later, flags) in [("-03", "01"), ("-02", "00"), ("-01-what-ever", "01"), ("-00-", "00")] {

@@ -8,6 +8,7 @@ use posthaste_core::address::{Egress, EgressError, EgressSettings};
 use posthaste_core::backoff::Backoff;
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
+use posthaste_service::metrics::most_queues;
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 
@@ -124,7 +125,7 @@ impl Config {
         let connect_ms = parse::integer(1..=60_000);
         let connect_timeout = faults.or("CONNECT_TIMEOUT_MS", 5_000, raw.connect_timeout_ms, connect_ms);
         let total_timeout = faults.or("TIMEOUT_MS", 30_000, raw.timeout_ms, parse::integer(1..=900_000));
-        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
+        let metrics_queues = most_queues(&mut faults, raw.metrics_queues);
         let kept_body = faults.or("ATTEMPT_BODY_BYTES", 4_096, raw.attempt_body_bytes, parse::integer(0..=65_536));
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let drain = faults.or("DRAIN_SECONDS", 45, raw.drain_seconds, parse::integer(0..=3600));

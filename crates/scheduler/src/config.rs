@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use posthaste_core::seal::Keys;
 use posthaste_service::environment::{ConfigError, Faults, Variables, read};
+use posthaste_service::metrics::most_queues;
 use posthaste_service::parse;
 use posthaste_store::connect::DatabaseUrl;
 use serde::Deserialize;
@@ -67,7 +68,7 @@ impl Config {
         let port = faults.or("PORT", Config::PORT, raw.port, parse::port);
         let secrets = faults.optional("SECRETS_KEY", raw.secrets_key, Keys::parse);
         let days = faults.or("RETENTION_DAYS", 30, raw.retention_days, parse::integer(0..=3650));
-        let metrics_queues = faults.or("METRICS_QUEUES", 100, raw.metrics_queues, parse::integer(0..=10_000));
+        let metrics_queues = most_queues(&mut faults, raw.metrics_queues);
         let shards = faults.optional("SHARDS", raw.shards, parse::integer(1..=1024));
         faults.finish(|| {
             let database_url = database?;

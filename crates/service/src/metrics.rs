@@ -9,7 +9,7 @@ mod queues;
 mod registry;
 mod serving;
 
-pub use queues::{OTHER, QueueLabels};
+pub use queues::{OTHER, QueueLabels, most_queues};
 pub use registry::{Metrics, MetricsError};
 pub use serving::{answer, serve_metrics};
 

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use posthaste_core::ids::{MessageId, QueueId};
 use posthaste_core::time::Timestamp;
+use posthaste_core::trace;
 use posthaste_core::transition::{ErrorClass, Verdict};
 use posthaste_core::window::{Row, Start};
 use posthaste_store::connect::Connection;
@@ -211,12 +212,11 @@ impl Worker {
         self.metrics.lateness.observe(clock.now().since(row.due).as_secs_f64());
         self.windows.charge(payload.queue, payload.body.as_ref().map_or(0, Vec::len));
         let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
-        // The part between the first two dashes.
-        let trace = payload.trace.as_ref().and_then(|trace| trace.parent.split('-').nth(1)).map(str::to_owned);
+        let trace = payload.trace.as_ref().and_then(|trace| trace::id(&trace.parent)).map(str::to_owned);
         let in_flight = self.metrics.in_flight();
         let unfinished =
             Unfinished { attempt: Some(attempt.clone()), finished: self.finished.clone(), _in_flight: in_flight };
-        let (metrics, scheduled_at) = (self.metrics.clone(), payload.scheduled_at);
+        let (metrics, scheduled_at) = (Rc::clone(&self.metrics), payload.scheduled_at);
         let (events, key) = (self.events.clone(), (payload.id, payload.attempt));
         actix_rt::spawn(async move {
             match dispatcher.deliver(&attempt, payload, target.as_deref(), clock, &permit).await {

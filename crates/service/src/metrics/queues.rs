@@ -4,8 +4,16 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::environment::Faults;
+use crate::parse;
+
 /// What all queues share that have no label of their own.
 pub const OTHER: &str = "other";
+
+/// What `METRICS_QUEUES` says: how many queues may have metrics of their own, 0 to 10,000. Default 100.
+pub fn most_queues(faults: &mut Faults, given: Option<String>) -> usize {
+    faults.or("METRICS_QUEUES", 100, given, parse::integer(0..=10_000))
+}
 
 /// Which queues have a label of their own: the first so many that the process has met. Clones share them.
 #[derive(Debug, Clone)]
