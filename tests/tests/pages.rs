@@ -79,7 +79,11 @@ impl Setup {
         const EDITOR: &str = "document.querySelector('.graphiql-query-editor .CodeMirror')";
         let browser = self.open("/graphiql").await;
         browser.until("the editor is shown", &format!("{EDITOR}?.CodeMirror")).await;
-        browser.run(&format!("{EDITOR}.CodeMirror.setValue({});", json!(query))).await;
+        let query = json!(query);
+        browser.run(&format!("{EDITOR}.CodeMirror.setValue({query});")).await;
+        // GraphiQL looks a moment later at what was typed; until then it runs the operation that was there before.
+        let seen = format!("{EDITOR}.CodeMirror.documentAST?.loc.source.body === {query}");
+        browser.until("the query is looked at", &seen).await;
         browser.click(".graphiql-execute-button").await;
         browser
     }
