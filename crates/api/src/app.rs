@@ -16,6 +16,7 @@ use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
+use crate::memory::Memory;
 use crate::metrics::ApiMetrics;
 use crate::waker::Waker;
 use crate::wire::output::IdStyle;
@@ -25,6 +26,8 @@ use crate::wire::output::IdStyle;
 pub struct App {
     pub database: Database,
     pub batcher: Batcher,
+    /// For bodies of requests and answers.
+    pub memory: Memory,
     /// Whether queues have room for more messages.
     pub backlogs: Backlogs,
     pub waker: Waker,

@@ -6,8 +6,8 @@
 //! might store their messages twice. A client whose message has an idempotency key may ask again until it knows.
 //!
 //! There is no timer. A batch is what has gathered while the statements before it ran: alone, a message is stored at
-//! once; under load, batches grow until they keep up. What waits is bounded in number and bytes, and how long it waits
-//! in time. Messages with keys gather apart from those without, which need not pay for them.
+//! once; under load, batches grow until they keep up. What waits is bounded in number and, with `memory`, in bytes; how
+//! long it waits is bounded in time. Messages with keys gather apart from those without, which need not pay for them.
 //!
 //! - `gathering`: what waits becomes groups.
 //! - `storing`: a group becomes a statement, and its callers are answered.
@@ -23,13 +23,14 @@ use std::time::{Duration, Instant};
 use posthaste_core::trace;
 use posthaste_store::message::{Accepted, Body, NewMessage, Verdict};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::batcher::gathering::{Caller, Waiting};
 use crate::batcher::storing::Storage;
 use crate::error::ApiError;
+use crate::memory::Memory;
 use crate::metrics::{ApiMetrics, Connections};
 use crate::waker::Waker;
 use crate::wire::message::expires_too_soon;
@@ -38,8 +39,6 @@ pub use many::{LARGEST_BATCH, NotStored};
 
 /// Messages that may wait, of those with keys and of those without.
 const WAITING: usize = 10_000;
-/// Bytes of bodies that may wait or be under way.
-const WAITING_BYTES: u32 = 64 << 20;
 /// Requests with many messages that are stored at once; the others wait, so that they leave connections for the rest.
 const MANY: usize = 3;
 
@@ -57,17 +56,10 @@ pub struct Stored {
 pub struct Batcher {
     plain: mpsc::Sender<Waiting>,
     keyed: mpsc::Sender<Waiting>,
-    bytes: Arc<Semaphore>,
+    memory: Memory,
     storage: Storage,
     many: Arc<Semaphore>,
     runtime: Handle,
-}
-
-/// Memory for bodies that are held: a part of what all requests may hold together. Given back when dropped.
-#[derive(Debug)]
-pub struct Reservation {
-    all: Arc<Semaphore>,
-    held: Option<OwnedSemaphorePermit>,
 }
 
 impl Batcher {
@@ -78,6 +70,7 @@ impl Batcher {
         pool: Connections,
         waker: Waker,
         metrics: ApiMetrics,
+        memory: Memory,
         lifetime: Duration,
         stop: CancellationToken,
     ) -> (Batcher, JoinHandle<()>) {
@@ -86,14 +79,8 @@ impl Batcher {
         let storing_plain = storing::run(waiting, storage.clone(), stop.clone());
         let (keyed, waiting) = mpsc::channel(WAITING);
         let storing_keyed = storing::run(waiting, storage.clone(), stop);
-        let batcher = Batcher {
-            plain,
-            keyed,
-            bytes: Arc::new(Semaphore::new(usize::try_from(WAITING_BYTES).unwrap_or(Semaphore::MAX_PERMITS))),
-            storage,
-            many: Arc::new(Semaphore::new(MANY)),
-            runtime: Handle::current(),
-        };
+        let batcher =
+            Batcher { plain, keyed, memory, storage, many: Arc::new(Semaphore::new(MANY)), runtime: Handle::current() };
         let storing = async {
             tokio::join!(storing_plain, storing_keyed);
         };
@@ -108,23 +95,17 @@ impl Batcher {
     /// database has against it.
     pub async fn store(&self, message: NewMessage) -> Result<Stored, ApiError> {
         let size = message.body.as_ref().map_or(0, Body::len);
-        let mut bytes = self.reservation();
-        bytes.grow(size)?;
+        let mut memory = self.memory.reservation();
+        memory.grow(size)?;
         let queue = if message.idempotency.is_some() { &self.keyed } else { &self.plain };
         let (answer, answered) = oneshot::channel();
-        let waiting = Waiting { message, size, since: Instant::now(), caller: Caller { answer, _bytes: bytes } };
+        let waiting = Waiting { message, size, since: Instant::now(), caller: Caller { answer, _memory: memory } };
         queue.try_send(waiting).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ApiError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => ApiError::Unavailable,
         })?;
         // Nobody answers only if the task has panicked.
         answered.await.unwrap_or(Err(ApiError::OutcomeUnknown))
-    }
-
-    /// Memory for bodies; none yet.
-    #[must_use]
-    pub fn reservation(&self) -> Reservation {
-        Reservation { all: Arc::clone(&self.bytes), held: None }
     }
 }
 
@@ -134,23 +115,6 @@ fn answered(metrics: &ApiMetrics, answer: &Result<Stored, ApiError>) {
     metrics.accepted(message.queue_id);
     let trace = message.sending.traceparent.as_deref().and_then(trace::id);
     tracing::debug!(message_id = accepted.id.0, queue_id = message.queue_id.0, trace_id = trace, "stored");
-}
-
-impl Reservation {
-    /// Takes so many bytes more.
-    ///
-    /// # Errors
-    /// [`ApiError::Overloaded`] where they are not to be had.
-    pub fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
-        // The largest that is allowed must get through, if alone.
-        let permits = u32::try_from(bytes).unwrap_or(u32::MAX).min(WAITING_BYTES);
-        let more = Arc::clone(&self.all).try_acquire_many_owned(permits).map_err(|_| ApiError::Overloaded)?;
-        match &mut self.held {
-            Some(held) => held.merge(more),
-            held @ None => *held = Some(more),
-        }
-        Ok(())
-    }
 }
 
 /// What the database's verdict is to the caller.

@@ -18,6 +18,7 @@ use posthaste_core::entity::Entity;
 use serde::Serialize;
 
 use crate::batcher::LARGEST_BATCH;
+use crate::memory::LARGEST_ANSWER;
 use crate::rest::parameters::LARGEST_LIMIT;
 
 pub use code::ErrorCode;
@@ -122,6 +123,8 @@ pub enum ApiError {
     OutcomeUnknown,
     /// A list or count.
     TooExpensive,
+    /// The bodies and headers of what is asked for.
+    AnswerTooLarge,
     Internal,
 }
 
@@ -231,6 +234,7 @@ impl ApiError {
             ApiError::Unavailable => (Status::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
             ApiError::OutcomeUnknown => (Status::SERVICE_UNAVAILABLE, ErrorCode::OutcomeUnknown),
             ApiError::TooExpensive => (Status::UNPROCESSABLE_ENTITY, ErrorCode::TooExpensive),
+            ApiError::AnswerTooLarge => (Status::UNPROCESSABLE_ENTITY, ErrorCode::AnswerTooLarge),
             ApiError::Internal => (Status::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         };
         (status, Some(code))
@@ -316,7 +320,7 @@ impl fmt::Display for ApiError {
                 f.write_str("the deliverer that took the test has not said what came of it: it may have been sent")
             }
             ApiError::Refused => f.write_str("a value in the body cannot be stored"),
-            ApiError::Overloaded => f.write_str("too many requests wait; nothing was stored, try again"),
+            ApiError::Overloaded => f.write_str("too many or too large requests wait; nothing was stored, try again"),
             ApiError::Unavailable => f.write_str("the database is not available now; nothing was stored, try again"),
             ApiError::OutcomeUnknown => f.write_str(
                 "the database's answer was lost: what was asked may have been done, so look before you try again, unless \
@@ -325,6 +329,11 @@ impl fmt::Display for ApiError {
             ApiError::TooExpensive => {
                 f.write_str("the list or count takes too long: narrow the filter, for example by id, queueId or a time")
             }
+            ApiError::AnswerTooLarge => write!(
+                f,
+                "an answer may have at most {LARGEST_ANSWER} bytes of bodies and headers: ask for fewer rows, or leave bodies \
+                 out; nothing was changed"
+            ),
             ApiError::Internal => f.write_str("internal error"),
         }
     }

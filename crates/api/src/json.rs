@@ -4,33 +4,51 @@
 //! words of the original. What was not asked for is an error and not ignored, so that a mistyped name never changes the
 //! meaning of a request.
 
+use std::ops::Deref;
+
+use actix_web::error::PayloadError;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::web::{self, Bytes};
+use actix_web::web;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use futures_util::StreamExt;
 use serde::Serialize;
 
+use crate::app::App;
 use crate::connection::is_late;
 use crate::error::ApiError;
 use crate::limits::check_nesting;
+use crate::memory::{self, Reservation};
 use crate::wire::fields::Fields;
 
 /// The content type of every answer.
 pub const CONTENT_TYPE: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
+/// The text of a request's body, with the memory that it takes.
+#[derive(Debug)]
+pub struct Received {
+    text: String,
+    _memory: Reservation,
+}
+
+impl Deref for Received {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
 /// The body of a request, which must be JSON; whether it is an object is for its reader to say. To be called once it is known
 /// that the caller may ask for what the request asks for.
 ///
 /// # Errors
-/// It is no JSON, larger than `limit` bytes, or does not come in time.
-pub async fn text(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<String, ApiError> {
-    let kind = Kind::of(request);
-    let bytes = bytes_of(request, kind, payload, limit).await?;
-    match kind {
-        Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
-        Kind::Json => String::from_utf8(bytes.into()).map_err(|_| ApiError::InvalidJson),
-        Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
-    }
+/// It is no JSON, larger than `MAX_BODY_BYTES`, or does not come in time; [`ApiError::Overloaded`].
+pub async fn text(app: &App, request: &HttpRequest, payload: web::Payload) -> Result<Received, ApiError> {
+    optional_text(app, request, payload).await?.ok_or(match Kind::of(request) {
+        Kind::Json => ApiError::EmptyJson,
+        Kind::Lines | Kind::Text | Kind::Other => Fields::not_an_object(),
+    })
 }
 
 /// As [`text`], where there may be no body at all.
@@ -38,15 +56,15 @@ pub async fn text(request: &HttpRequest, payload: web::Payload, limit: usize) ->
 /// # Errors
 /// As [`text`].
 pub async fn optional_text(
+    app: &App,
     request: &HttpRequest,
     payload: web::Payload,
-    limit: usize,
-) -> Result<Option<String>, ApiError> {
+) -> Result<Option<Received>, ApiError> {
     let kind = Kind::of(request);
-    let bytes = bytes_of(request, kind, payload, limit).await?;
+    let received = receive_small(app, request, kind, payload).await?;
     match kind {
-        _ if bytes.is_empty() => Ok(None),
-        Kind::Json => String::from_utf8(bytes.into()).map(Some).map_err(|_| ApiError::InvalidJson),
+        _ if received.is_empty() => Ok(None),
+        Kind::Json => Ok(Some(received)),
         Kind::Lines | Kind::Text | Kind::Other => Err(Fields::not_an_object()),
     }
 }
@@ -54,27 +72,49 @@ pub async fn optional_text(
 /// The body of a request whose content type has been looked at already, and is a text.
 ///
 /// # Errors
-/// It is no text, larger than `limit` bytes, or does not come in time.
-pub async fn plain_text(request: &HttpRequest, payload: web::Payload, limit: usize) -> Result<String, ApiError> {
-    String::from_utf8(bytes_of(request, Kind::Text, payload, limit).await?.into()).map_err(|_| ApiError::InvalidJson)
+/// It is no text, larger than `MAX_BODY_BYTES`, or does not come in time; [`ApiError::Overloaded`].
+pub async fn plain_text(app: &App, request: &HttpRequest, payload: web::Payload) -> Result<Received, ApiError> {
+    receive_small(app, request, Kind::Text, payload).await
 }
 
-async fn bytes_of(request: &HttpRequest, kind: Kind, payload: web::Payload, limit: usize) -> Result<Bytes, ApiError> {
+async fn receive_small(
+    app: &App,
+    request: &HttpRequest,
+    kind: Kind,
+    payload: web::Payload,
+) -> Result<Received, ApiError> {
     if matches!(kind, Kind::Lines | Kind::Other) {
         return Err(ApiError::MediaType);
     }
-    if announced_length(request).is_some_and(|length| length > limit) {
+    if announced_length(request).is_some_and(|length| length > app.max_body_bytes) {
         return Err(ApiError::BodyTooLarge);
     }
-    let bytes = match payload.to_bytes_limited(limit).await {
-        Ok(Ok(bytes)) => bytes,
-        Ok(Err(error)) if is_late(&error) => return Err(ApiError::RequestTimeout),
-        // The connection broke, so nobody reads this answer, or the framing was wrong.
-        Ok(Err(_)) => return Err(ApiError::InvalidJson),
-        Err(_) => return Err(ApiError::BodyTooLarge),
-    };
+    let mut memory = app.memory.reservation();
+    let bytes = receive(payload, app.max_body_bytes, &mut memory).await?;
     check_nesting(&bytes)?;
+    Ok(Received { text: String::from_utf8(bytes).map_err(|_| ApiError::InvalidJson)?, _memory: memory })
+}
+
+/// A body, whole. What of it has come is in `memory`.
+///
+/// # Errors
+/// It is larger than `limit` bytes, or does not come in time; [`ApiError::Overloaded`].
+pub async fn receive(mut payload: web::Payload, limit: usize, memory: &mut Reservation) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = payload.next().await {
+        let chunk = chunk.map_err(broken)?;
+        if bytes.len() + chunk.len() > limit {
+            return Err(ApiError::BodyTooLarge);
+        }
+        memory.grow(chunk.len())?;
+        bytes.extend_from_slice(&chunk);
+    }
     Ok(bytes)
+}
+
+/// A body is late, or its connection broke, so that nobody reads this answer, or its framing is wrong.
+pub fn broken(error: PayloadError) -> ApiError {
+    if is_late(&error.into()) { ApiError::RequestTimeout } else { ApiError::InvalidJson }
 }
 
 /// What a request says that its body is.
@@ -136,6 +176,18 @@ pub fn with_status(status: StatusCode, value: &impl Serialize) -> Result<HttpRes
 /// As [`ok`].
 pub fn answer(mut answer: HttpResponseBuilder, value: &impl Serialize) -> Result<HttpResponse, ApiError> {
     Ok(answer.insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(bytes(value)?))
+}
+
+/// As [`answer`], with the memory that it takes until it is sent.
+///
+/// # Errors
+/// As [`ok`].
+pub fn large_answer(
+    mut answer: HttpResponseBuilder,
+    memory: memory::Answer,
+    value: &impl Serialize,
+) -> Result<HttpResponse, ApiError> {
+    Ok(answer.insert_header((header::CONTENT_TYPE, CONTENT_TYPE)).body(memory.text(bytes(value)?)))
 }
 
 fn bytes(value: &impl Serialize) -> Result<Vec<u8>, ApiError> {

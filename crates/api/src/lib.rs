@@ -17,6 +17,7 @@ pub mod error;
 mod graphql;
 mod json;
 pub mod limits;
+mod memory;
 mod metrics;
 pub mod openapi;
 mod ops;
@@ -50,6 +51,7 @@ use crate::batcher::Batcher;
 use crate::changes::Changes;
 use crate::database::Database;
 use crate::drain::Drain;
+use crate::memory::Memory;
 use crate::metrics::{ApiMetrics, Connections};
 use crate::server::Serving;
 use crate::waker::Waker;
@@ -76,8 +78,10 @@ pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken
     let told = told.drop_guard();
     let served = CancellationToken::new();
     let waker = Waker::default();
+    let memory = Memory::default();
+    let lifetime = config.idempotency_ttl;
     let (batcher, storing) =
-        Batcher::start(pool.clone(), waker.clone(), metrics.clone(), config.idempotency_ttl, served.clone());
+        Batcher::start(pool.clone(), waker.clone(), metrics.clone(), memory.clone(), lifetime, served.clone());
     let stored = CancellationToken::new();
     let waking = tokio::spawn(waker.clone().run(pool.clone(), stored.clone()));
     let database = Database::new(pool);
@@ -87,6 +91,7 @@ pub async fn start(config: Config, telemetry: Telemetry, stop: CancellationToken
         backlogs: Backlogs::new(database.clone(), config.max_backlog),
         database,
         batcher,
+        memory,
         waker,
         drain: Drain::default(),
         changes: Changes::new(config.database_url.clone(), stop.clone()),

@@ -85,6 +85,12 @@ pub trait Field: fmt::Debug + Copy + Eq + Ord + std::hash::Hash + Send + Sync + 
     /// Whether lists can be filtered and ordered by it.
     fn is_comparable(self) -> bool;
 
+    /// Whether it shows what is delivered, which may be large.
+    #[must_use]
+    fn is_body(self) -> bool {
+        matches!(self.name(), "body" | "bodyBase64")
+    }
+
     /// The inverse of [`Field::name`].
     #[must_use]
     fn from_name(name: &str) -> Option<Self> {
@@ -314,5 +320,7 @@ mod tests {
         check::<CronField>("id", "nextFireAt");
         assert!(QueueField::MaxRetries.is_nullable() && !QueueField::Name.is_nullable());
         assert!(MessageField::BodyBase64.is_nullable() && !MessageField::BodyBase64.is_comparable());
+        assert!(MessageField::Body.is_body() && MessageField::BodyBase64.is_body() && CronField::Body.is_body());
+        assert!(!MessageField::Headers.is_body());
     }
 }

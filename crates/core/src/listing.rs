@@ -16,6 +16,8 @@ pub struct Listing<F> {
     pub offset: i64,
     /// Where to begin, or to end.
     pub cursor: Option<Cursor<F>>,
+    /// Whether bodies are read. Without, rows come as if they had none.
+    pub bodies: bool,
 }
 
 /// One field of an order.
@@ -46,6 +48,6 @@ impl<F: Field> Listing<F> {
     /// The first `limit` rows that a filter lets through, by id.
     #[must_use]
     pub fn first(limit: i64, filter: Filter<F>) -> Listing<F> {
-        Listing { filter, order: Vec::new(), limit, offset: 0, cursor: None }
+        Listing { filter, order: Vec::new(), limit, offset: 0, cursor: None, bodies: true }
     }
 }

@@ -7,7 +7,8 @@
 //!   in memory is read again when there is room.
 //! - *Nothing starts twice.* An attempt of a message starts once, unless the caller gives it up with [`Windows::forget`].
 //! - *Nothing starts early*: not before its due time, not before its hold has ended, as far as the reads have shown.
-//! - *Memory is bounded*: by [`Limits`], whatever the backlog and however many rows one transaction brings.
+//! - *Memory is bounded*: by [`Limits`], whatever the backlog, however many rows one transaction brings, and however large the bodies
+//!   are that its caller sends.
 //! - *Fair*: queues take turns, and none holds more than its share of the slots (see [`crate::gate`]).
 //! - *Limited*: of a queue whose limits it was told no more start than those allow, what a former owner is still sending included.
 //! - *In order*: of messages with the same ordering key only the first that is known starts, and one more is kept: who ends the
@@ -82,7 +83,8 @@ pub struct Limits {
     pub window: usize,
     /// Keys over all windows, besides one for each window.
     pub budget: usize,
-    /// Messages in flight; cancelled messages on their way out have as many places of their own.
+    /// Messages in flight, of which those with large bodies count several times (see [`crate::gate::share::BODY`]); cancelled messages
+    /// on their way out have as many places of their own.
     pub slots: usize,
     /// One queue may hold one in this many of the slots that are free; see [`crate::gate::share`].
     pub share: usize,

@@ -40,6 +40,9 @@ pub enum StoreError {
     /// A list or a count that no index serves took too long and was ended, see `listing`.
     #[error("the list or count takes too long")]
     TooExpensive,
+    /// The rows of a list are larger than [`crate::listing::LARGEST`] together.
+    #[error("the rows of the list are too large")]
+    TooLarge,
     /// The row asked for does not exist.
     #[error("no such row")]
     NotFound,
@@ -64,6 +67,7 @@ impl StoreError {
             | StoreError::MissingPartition
             | StoreError::Data(_)
             | StoreError::TooExpensive
+            | StoreError::TooLarge
             | StoreError::NotFound
             | StoreError::Other(_) => false,
         }

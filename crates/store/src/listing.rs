@@ -5,20 +5,25 @@
 //! in SQL, and where its rows are to be looked for, its own module says.
 //!
 //! What no index serves (text within bodies, far offsets, counts of everything) is bounded by time: every statement here
-//! ends after [`TIME_LIMIT`], which its caller is told as [`StoreError::TooExpensive`].
+//! ends after [`TIME_LIMIT`], which its caller is told as [`StoreError::TooExpensive`]. What is large is bounded in bytes:
+//! rows are taken as they come, and no further than [`LARGEST`], which is told as [`StoreError::TooLarge`].
 
 mod condition;
 mod sql;
 
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
+use diesel::QueryResult;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::sql_types::BigInt;
 use diesel_async::methods::LoadQuery;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
+use futures_util::{Stream, TryStreamExt};
 use posthaste_core::entity::{Field, Kind};
 use posthaste_core::filter::{Direction, Filter};
 use posthaste_core::listing::{Listing, Order, Side};
+use serde_json::Value;
 
 use crate::error::StoreError;
 use condition::Key;
@@ -27,6 +32,15 @@ pub(crate) use sql::{Bind, Sql, Statement};
 
 /// How long a list or a count may take.
 pub const TIME_LIMIT: Duration = Duration::from_secs(5);
+/// How large several rows may be together, in bytes of their bodies and headers. One row is never too large.
+pub const LARGEST: usize = 16 << 20;
+
+/// How large headers are, in bytes.
+#[must_use]
+pub fn size_of(headers: Option<&Value>) -> usize {
+    let Some(Value::Object(headers)) = headers else { return 0 };
+    headers.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
+}
 
 /// Sets [`TIME_LIMIT`] for the transaction. A list has an index to go by, and a sequential scan is never better; a count
 /// may be the whole table's, and the planner decides.
@@ -250,11 +264,13 @@ fn arrow(direction: Direction) -> &'static str {
 /// it.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`] where two rows or more are larger than [`LARGEST`]
+/// by `size`, however many more there would be.
 pub(crate) async fn load<T, Row>(
     conn: &mut AsyncPgConnection,
     page: Option<Page>,
     relation: Option<Relation>,
+    size: fn(&Row) -> usize,
     rows: impl FnOnce(Sql) -> Sql,
 ) -> Result<Vec<Row>, StoreError>
 where
@@ -272,7 +288,7 @@ where
         }
     };
     let statement = Statement::<T>::new(rows(from).sql(order).sql(page.order));
-    let mut rows = limited(conn, LIST_SETTINGS, statement).await?;
+    let mut rows = limited(conn, LIST_SETTINGS, statement, size).await?;
     if page.reversed {
         rows.reverse();
     }
@@ -285,7 +301,7 @@ where
 /// As any statement; [`StoreError::TooExpensive`].
 pub(crate) async fn count(conn: &mut AsyncPgConnection, number: Option<Sql>) -> Result<i64, StoreError> {
     let Some(number) = number else { return Ok(0) };
-    let rows: Vec<(i64,)> = limited(conn, COUNT_SETTINGS, Statement::<(BigInt,)>::new(number)).await?;
+    let rows: Vec<(i64,)> = limited(conn, COUNT_SETTINGS, Statement::<(BigInt,)>::new(number), |_| 0).await?;
     rows.into_iter().next().map(|(number,)| number).ok_or_else(|| StoreError::unexpected("no count"))
 }
 
@@ -293,6 +309,7 @@ async fn limited<T, Row>(
     conn: &mut AsyncPgConnection,
     settings: &'static str,
     statement: Statement<T>,
+    size: fn(&Row) -> usize,
 ) -> Result<Vec<Row>, StoreError>
 where
     Statement<T>: LoadQuery<'static, AsyncPgConnection, Row> + Send + 'static,
@@ -303,13 +320,42 @@ where
         .transaction(async |conn| {
             conn.batch_execute(settings).await?;
             began = Some(Instant::now());
-            statement.load(conn).await
+            gather(statement.load_stream(conn).await?, size).await
         })
         .await;
-    result.map_err(|error: DieselError| {
-        let over = began.is_some_and(|began| began.elapsed() >= TIME_LIMIT);
-        if is_timeout(&error, over) { StoreError::TooExpensive } else { error.into() }
+    result.map_err(|ended| match ended {
+        Ended::TooLarge => StoreError::TooLarge,
+        Ended::Failed(error) => {
+            let over = began.is_some_and(|began| began.elapsed() >= TIME_LIMIT);
+            if is_timeout(&error, over) { StoreError::TooExpensive } else { error.into() }
+        }
     })
+}
+
+/// Why a statement gave no list.
+enum Ended {
+    Failed(DieselError),
+    TooLarge,
+}
+
+impl From<DieselError> for Ended {
+    fn from(error: DieselError) -> Ended {
+        Ended::Failed(error)
+    }
+}
+
+/// Takes rows as they come, so that no more than the bound is ever held. One row is always taken.
+async fn gather<Row>(rows: impl Stream<Item = QueryResult<Row>>, size: fn(&Row) -> usize) -> Result<Vec<Row>, Ended> {
+    let mut rows = pin!(rows);
+    let (mut gathered, mut total) = (Vec::new(), 0);
+    while let Some(row) = rows.try_next().await? {
+        total += size(&row);
+        if total > LARGEST && !gathered.is_empty() {
+            return Err(Ended::TooLarge);
+        }
+        gathered.push(row);
+    }
+    Ok(gathered)
 }
 
 /// Whether a statement was ended by its time limit. diesel keeps the SQLSTATE (57014) to itself, see `error`; of a server

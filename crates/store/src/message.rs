@@ -20,6 +20,7 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
+use crate::listing::size_of;
 use crate::reading::from_postgres;
 use crate::statement::statement;
 
@@ -74,6 +75,14 @@ pub struct Message {
     pub progress: Progress,
     pub sending: Sending,
     pub provenance: Provenance,
+}
+
+impl Message {
+    /// How large its body and headers are, in bytes.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, Body::len) + size_of(self.headers.as_ref())
+    }
 }
 
 /// What a message that nobody has asked for comes from; all `None` of those that somebody has.
@@ -282,10 +291,17 @@ pub(crate) fn ending(outcome: &str) -> Option<Ending> {
 /// What `SELECT` gives of them: [`Row`], from `m`, `p` and `f`.
 macro_rules! columns {
     () => {
-        "SELECT m.id, m.queue_id, m.body, m.body_binary, m.headers, m.scheduled_at, m.cron_id, m.expires_at,
+        columns!("m.body, m.body_binary")
+    };
+    ($bodies:literal) => {
+        concat!(
+            "SELECT m.id, m.queue_id, ",
+            $bodies,
+            ", m.headers, m.scheduled_at, m.cron_id, m.expires_at,
                 m.created_at, m.updated_at, p.shard, p.attempt, p.due_at, f.number, f.outcome, f.finished_at,
                 m.connect_timeout_ms, m.timeout_ms, m.traceparent, m.tracestate, m.ordering_key, m.priority,
                 m.origin, m.replay_of, m.event_type "
+        )
     };
 }
 

@@ -2,6 +2,7 @@
 
 mod cors;
 mod limits;
+mod memory;
 mod pages;
 mod slow;
 

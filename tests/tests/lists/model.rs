@@ -137,6 +137,7 @@ pub fn random<F: Field>(dice: &mut Dice, rows: &[Row<F>]) -> Listing<F> {
         limit: dice.pick(&[0, 1, 3, 10, 50, 1000]),
         offset: if dice.one_in(3) { i64::try_from(dice.roll(20)).unwrap() } else { 0 },
         cursor: None,
+        bodies: true,
     };
     if dice.one_in(2) {
         let side = if dice.one_in(2) { Side::After } else { Side::Before };

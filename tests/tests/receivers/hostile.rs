@@ -205,3 +205,29 @@ async fn thousands_of_large_answers_leave_neither_connections_nor_memory_behind(
     assert!(grown < 48 * 1024, "{grown} KiB more");
     assert!(left <= sockets + 2, "{left} sockets after {sockets}");
 }
+
+#[actix_rt::test]
+async fn bodies_on_their_way_to_slow_receivers_are_bounded_in_bytes() {
+    const QUEUES: usize = 40;
+    const EACH: usize = 3;
+    const BODY: usize = 1_000_000;
+    let scene = Scene::with(|launch| launch.env("WORKERS", "1")).await;
+    let receiver = Receiver::start();
+    receiver.answer("/slow", Answer::after(Duration::from_millis(1500)));
+    let mut queues = Vec::new();
+    for _ in 0..QUEUES {
+        queues.push(scene.outbox.queue(&receiver.url("/slow"), &[ONCE]).await);
+    }
+    // All are due at once.
+    let enqueue = format!(
+        "SELECT posthaste.enqueue(queue, repeat('x', {BODY}), at => now() + interval '1 second')
+           FROM unnest(ARRAY{queues:?}::bigint[]) AS queue, generate_series(1, {EACH})"
+    );
+    scene.outbox.execute(&enqueue).await;
+    scene.outbox.nothing_pending(Duration::from_secs(60)).await;
+    assert_eq!(receiver.tally(|request| Some(message_of(request))).values().max(), Some(&1));
+    assert_eq!(receiver.count(), QUEUES * EACH);
+    // The slots of a thread are good for 64 MiB of bodies, and 8 MiB are read before it is known how large they are.
+    let at_once = receiver.most_open("/slow");
+    assert!((32..=(72 << 20) / BODY).contains(&at_once), "{at_once} at once");
+}

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use posthaste_store::message::{Batch, NewMessage, Verdict};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Reservation, Stored, answer, answered};
+use super::{Stored, answer, answered};
 use crate::error::ApiError;
+use crate::memory::Reservation;
 use crate::metrics::ApiMetrics;
 
 /// How long a message may wait for its statement to begin; a client has mostly given up by then.
@@ -29,7 +30,7 @@ pub(super) struct Waiting {
 #[derive(Debug)]
 pub(super) struct Caller {
     pub answer: oneshot::Sender<Result<Stored, ApiError>>,
-    pub _bytes: Reservation,
+    pub _memory: Reservation,
 }
 
 /// Makes groups of what waits.

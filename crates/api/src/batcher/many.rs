@@ -7,8 +7,9 @@ use posthaste_store::message::{Batch, Body, NewMessage, OnError, Together, inser
 
 use super::gathering::{BYTES, PATIENCE};
 use super::storing::{Again, Storage, due_soon};
-use super::{Batcher, Reservation, Stored, answer, answered};
+use super::{Batcher, Stored, answer, answered};
 use crate::error::ApiError;
+use crate::memory::Reservation;
 
 /// The most messages of one request.
 pub const LARGEST_BATCH: usize = 10_000;

@@ -11,9 +11,16 @@ type Answered = oneshot::Receiver<Result<Stored, ApiError>>;
 
 fn waiting(queue: i64, size: usize) -> (Waiting, Answered) {
     let (answer, answered) = oneshot::channel();
-    let bytes = Reservation { all: Arc::new(Semaphore::new(1)), held: None };
     let message = NewMessage { body: Some(Body::Text("x".repeat(size))), ..NewMessage::to(QueueId(queue)) };
-    (Waiting { message, size, since: Instant::now(), caller: Caller { answer, _bytes: bytes } }, answered)
+    (
+        Waiting {
+            message,
+            size,
+            since: Instant::now(),
+            caller: Caller { answer, _memory: Memory::default().reservation() },
+        },
+        answered,
+    )
 }
 
 /// What gathers of messages with these sizes, all waiting already.
@@ -123,15 +130,4 @@ fn only_what_is_due_soon_wakes_somebody_up() {
     let others =
         [Verdict::UnknownQueue, Verdict::Replayed(at(0)), Verdict::Conflict, Verdict::Expired, Verdict::Refused];
     assert_eq!(due_soon(&others).count(), 0);
-}
-
-#[test]
-fn memory_is_given_back() {
-    let all = Arc::new(Semaphore::new(10));
-    let reservation = || Reservation { all: Arc::clone(&all), held: None };
-    let mut one = reservation();
-    assert_eq!((one.grow(4), one.grow(0), one.grow(4)), (Ok(()), Ok(()), Ok(())));
-    assert_eq!(reservation().grow(3), Err(ApiError::Overloaded));
-    drop(one);
-    assert_eq!(reservation().grow(10), Ok(()));
 }

@@ -76,12 +76,27 @@ impl<R: Resource> Channel<R> {
             self.cut();
             return Ok(());
         }
-        for chunk in ids.chunks(CHUNK) {
+        let mut chunks: Vec<&[i64]> = ids.chunks(CHUNK).rev().collect();
+        while let Some(chunk) = chunks.pop() {
             let values = chunk.iter().copied().map(Value::Number).collect();
             let filter = Filter::default().and(Condition { field: R::ID, test: Test::In(values) });
             let limit = i64::try_from(chunk.len()).unwrap_or(i64::MAX);
-            for row in R::find(app, Listing::first(limit, filter)).await? {
-                self.tell(Event::Saved(Arc::new(row)));
+            let rows = match R::find(app, Listing::first(limit, filter)).await {
+                Err(ApiError::AnswerTooLarge) => {
+                    let (first, second) = chunk.split_at(chunk.len() / 2);
+                    chunks.extend([second, first]);
+                    continue;
+                }
+                rows => rows?,
+            };
+            for row in rows {
+                let mut memory = app.memory.reservation();
+                if memory.grow(R::size(&row)).is_err() {
+                    tracing::warn!("what has changed is too large for subscriptions to be told of it now; they end");
+                    self.cut();
+                    return Ok(());
+                }
+                self.tell(Event::Saved(Arc::new(row), Arc::new(memory)));
             }
             self.pace().await;
         }

@@ -26,6 +26,7 @@ use self::channel::Channels;
 use self::hub::Hub;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::memory::Reservation;
 use crate::ops::{Crons, Messages, Queues, Resource};
 
 /// How long a subscriber waits for a hub to begin.
@@ -34,8 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What has happened to a row.
 #[derive(Debug)]
 pub enum Event<R: Resource> {
-    /// It was created or changed.
-    Saved(Arc<R::Row>),
+    /// It was created or changed; with the memory that it takes until everybody has heard of it.
+    Saved(Arc<R::Row>, Arc<Reservation>),
     /// It is gone; it was in this queue. A queue is its own.
     Deleted { id: i64, queue_id: i64 },
 }
@@ -43,7 +44,7 @@ pub enum Event<R: Resource> {
 impl<R: Resource> Clone for Event<R> {
     fn clone(&self) -> Event<R> {
         match self {
-            Event::Saved(row) => Event::Saved(Arc::clone(row)),
+            Event::Saved(row, memory) => Event::Saved(Arc::clone(row), Arc::clone(memory)),
             Event::Deleted { id, queue_id } => Event::Deleted { id: *id, queue_id: *queue_id },
         }
     }

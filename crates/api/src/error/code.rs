@@ -96,7 +96,7 @@ codes! {
     InFlight => "PH_IN_FLIGHT",
     /// The database does not take a value that the API took.
     Refused => "PH_REFUSED",
-    /// More requests wait than can be served soon. Nothing was stored.
+    /// More requests wait than can be served soon, or hold more memory together than there is. Nothing was stored.
     Overloaded => "PH_OVERLOADED",
     /// The database is away. Nothing was stored.
     Unavailable => "PH_UNAVAILABLE",
@@ -108,6 +108,8 @@ codes! {
     ChangesMissed => "PH_CHANGES_MISSED",
     /// The list or count takes too long: its filter lets too much through, or nothing that is indexed narrows it.
     TooExpensive => "PH_QUERY_TOO_EXPENSIVE",
+    /// Bodies and headers in the answer would be larger than 16 MiB together. Nothing was changed.
+    AnswerTooLarge => "PH_ANSWER_TOO_LARGE",
     /// A fault of Posthaste; its log says more.
     Internal => "PH_INTERNAL",
 }

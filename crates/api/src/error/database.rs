@@ -14,6 +14,7 @@ impl ApiError {
                 ApiError::Unavailable
             }
             StoreError::TooExpensive => ApiError::TooExpensive,
+            StoreError::TooLarge => ApiError::AnswerTooLarge,
             StoreError::Constraint { .. }
             | StoreError::MissingPartition
             | StoreError::Data(_)
@@ -42,6 +43,7 @@ impl ApiError {
                 ApiError::Refused
             }
             StoreError::TooExpensive => ApiError::TooExpensive,
+            StoreError::TooLarge => ApiError::AnswerTooLarge,
             StoreError::NotFound | StoreError::Other(_) => {
                 tracing::error!(%error, "a write failed");
                 ApiError::Internal

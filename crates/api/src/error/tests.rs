@@ -53,6 +53,7 @@ fn every() -> Vec<ApiError> {
         ApiError::NoSuchRow { entity: Entity::Queue, id: 7 },
         ApiError::ChangesMissed,
         ApiError::TooExpensive,
+        ApiError::AnswerTooLarge,
         ApiError::Internal,
     ]
 }
@@ -117,6 +118,7 @@ fn the_table_of_errors_is_stable() {
             (404, "PH_NOT_FOUND"),
             (503, "PH_CHANGES_MISSED"),
             (422, "PH_QUERY_TOO_EXPENSIVE"),
+            (422, "PH_ANSWER_TOO_LARGE"),
             (500, "PH_INTERNAL"),
         ]
     );

@@ -98,7 +98,8 @@ pub fn listing<F: Field>(arguments: &ObjectAccessor<'_>) -> Result<Listing<F>, A
         return Err(ApiError::OffsetNegative(offset));
     }
     let order = arguments.get("orderBy").map_or(Ok(Vec::new()), |value| order(value.as_value()))?;
-    Ok(Listing { filter: filter(arguments)?.unwrap_or_default(), order, limit, offset, cursor: None })
+    let filter = filter(arguments)?.unwrap_or_default();
+    Ok(Listing { filter, order, limit, offset, cursor: None, bodies: true })
 }
 
 fn number(arguments: &ObjectAccessor<'_>, name: &str) -> Result<Option<i64>, ApiError> {

@@ -19,12 +19,14 @@ use super::type_name;
 use crate::app::App;
 use crate::auth::Caller;
 use crate::error::ApiError;
+use crate::memory::Answer;
 use crate::ops::{self, Resource};
 
 /// Reads rows for one caller.
 pub struct Rows {
     pub app: Data<App>,
     pub caller: Caller,
+    pub answer: Answer,
 }
 
 /// A row that is wanted by its id.
@@ -55,7 +57,8 @@ impl<R: Shown> Loader<One<R>> for Rows {
             let limit = i64::try_from(ids.len()).unwrap_or(i64::MAX);
             let test = Test::In(ids.into_iter().map(Value::Number).collect());
             let filter = Filter::default().and(Condition { field: R::ID, test });
-            for row in ops::find::<R>(&self.app, &self.caller, Listing::first(limit, filter), fields).await? {
+            let listing = Listing::first(limit, filter);
+            for row in ops::find::<R>(&self.app, &self.caller, listing, fields, &self.answer).await? {
                 found.insert(One::new(R::id(&row), fields.to_vec()), Arc::new(row));
             }
         }
@@ -116,7 +119,9 @@ impl<R: Shown> Loader<Many<R>> for Rows {
             let Some(first) = group.first() else { continue };
             let parents: Vec<i64> = group.iter().map(|many| many.parent).collect();
             let Question { listing, fields, .. } = &*first.question;
-            let rows = ops::find_each::<R>(&self.app, &self.caller, first.by, parents, listing.clone(), fields).await?;
+            let listing = listing.clone();
+            let (app, caller, answer) = (&self.app, &self.caller, &self.answer);
+            let rows = ops::find_each::<R>(app, caller, first.by, parents, listing, fields, answer).await?;
             let mut by_parent: HashMap<i64, Vec<Arc<R::Row>>> = HashMap::new();
             for row in rows {
                 if let Some(Value::Number(parent)) = R::output(&row, first.by).value() {

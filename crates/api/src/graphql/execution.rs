@@ -16,6 +16,7 @@ use super::{document, limits};
 use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
+use crate::memory::Answer;
 use crate::ops::{Beside, Resource};
 
 /// Rows that one statement reads for a data loader.
@@ -26,6 +27,8 @@ pub struct Asking {
     pub app: Data<App>,
     pub caller: Caller,
     pub rows: DataLoader<Rows>,
+    /// What all its rows take.
+    pub answer: Answer,
     /// What the request says about new rows in its headers. A WebSocket's say nothing about single operations.
     pub beside: Beside,
     /// What fields were refused, where the executor does not tell by itself: over WebSocket.
@@ -36,8 +39,10 @@ type Refusals = Arc<Mutex<Vec<ServerError>>>;
 
 impl Asking {
     fn new(app: Data<App>, caller: Caller, beside: Beside, refusals: Option<Refusals>) -> Asking {
-        let rows = Rows { app: app.clone(), caller: caller.clone() };
-        Asking { app, caller, rows: DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH), beside, refusals }
+        let answer = Answer::new(&app.memory);
+        let rows = Rows { app: app.clone(), caller: caller.clone(), answer: answer.clone() };
+        let rows = DataLoader::new(rows, tokio::spawn).max_batch_size(BATCH);
+        Asking { app, caller, rows, answer, beside, refusals }
     }
 
     /// That of a resolver whose caller may find rows of `R`: who may not is not told what else is wrong.
@@ -112,9 +117,11 @@ pub fn prepare(mut request: Request) -> Result<Prepared, ServerError> {
     Ok(Prepared { request, operation })
 }
 
-/// Executes a query or mutation.
-pub async fn execute(app: &Data<App>, caller: Caller, beside: Beside, prepared: Prepared) -> Response {
-    app.schema.execute(prepared.request.data(Asking::new(app.clone(), caller, beside, None))).await
+/// Executes a query or mutation; gives the response with the memory that it takes.
+pub async fn execute(app: &Data<App>, caller: Caller, beside: Beside, prepared: Prepared) -> (Response, Answer) {
+    let asking = Asking::new(app.clone(), caller, beside, None);
+    let answer = asking.answer.clone();
+    (app.schema.execute(prepared.request.data(asking)).await, answer)
 }
 
 /// Executes the operations of a WebSocket, whose caller is in the connection's data.

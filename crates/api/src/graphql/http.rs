@@ -56,10 +56,10 @@ pub async fn post(
 ) -> Result<HttpResponse, ApiError> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(GRAPHQL) {
-        let query = json::plain_text(&request, payload, app.max_body_bytes).await?;
-        return answer(&app, caller, beside(&request), asked(query, None, Value::Null), false).await;
+        let query = json::plain_text(&app, &request, payload).await?;
+        return answer(&app, caller, beside(&request), asked(query.to_owned(), None, Value::Null), false).await;
     }
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let mut body = match serde_json::from_str(&body) {
         Ok(Value::Object(body)) => body,
         Ok(Value::Array(_)) => return failed("operations are taken one by one, not in an array"),
@@ -114,10 +114,11 @@ async fn answer(
             written(&Response::from_errors(vec![error]), StatusCode::METHOD_NOT_ALLOWED)
         }
         prepared => {
-            let response = execute(app, caller, beside, prepared).await;
+            let (response, memory) = execute(app, caller, beside, prepared).await;
             // What a resolver refuses has a path; what has none was wrong before any was asked.
             let refused = response.errors.iter().any(|error| error.path.is_empty());
-            written(&response, if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK })
+            let status = if refused { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+            json::large_answer(HttpResponse::build(status), memory, &response)
         }
     }
 }

@@ -57,7 +57,8 @@ fn list<R: Shown>(name: &str) -> Field {
             let asking = Asking::to_find::<R>(&context)?;
             let listing = listing(&context.args).map_err(refused)?;
             let fields = selected::<R>(&context);
-            let rows = ops::find::<R>(&asking.app, &asking.caller, listing, &fields).await.map_err(refused)?;
+            let Asking { app, caller, answer, .. } = asking;
+            let rows = ops::find::<R>(app, caller, listing, &fields, answer).await.map_err(refused)?;
             Ok(Some(FieldValue::list(rows.into_iter().map(|row| Node::<R>::found(row.into())))))
         })
     });

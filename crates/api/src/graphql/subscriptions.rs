@@ -34,8 +34,8 @@ fn saved<R: Shown>(name: &str) -> SubscriptionField {
             let fields = selected::<R>(&context);
             let heard = Heard::<R>::begin(asking, fields).await.map_err(refused)?;
             Ok(heard.stream(|event, grant| match event {
-                Event::Saved(row) if R::passes(&grant.filter, &row) => Some(Node::<R>::found(row)),
-                Event::Saved(_) | Event::Deleted { .. } => None,
+                Event::Saved(row, _) if R::passes(&grant.filter, &row) => Some(Node::<R>::found(row)),
+                Event::Saved(..) | Event::Deleted { .. } => None,
             }))
         })
     })
@@ -51,7 +51,7 @@ fn deleted<R: Shown>(name: &str) -> SubscriptionField {
                 Event::Deleted { id, queue_id } if may_hear::<R>(grant, id, queue_id) => {
                     Some(FieldValue::owned_any(id))
                 }
-                Event::Saved(_) | Event::Deleted { .. } => None,
+                Event::Saved(..) | Event::Deleted { .. } => None,
             }))
         })
     })

@@ -133,6 +133,7 @@ pub fn of_conditions() -> Vec<ApiError> {
     vec![
         ApiError::UnknownFilterField("bodi".to_owned()),
         ApiError::TooExpensive,
+        ApiError::AnswerTooLarge,
         ApiError::value_limit("in and nin take at most 1000 values".to_owned()),
     ]
 }

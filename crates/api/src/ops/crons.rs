@@ -10,6 +10,7 @@ use posthaste_core::time::Timestamp;
 use posthaste_store::changing::Changed;
 use posthaste_store::cron::{self, Cron, NewCron, Settings, Tick, Triggered};
 use posthaste_store::error::StoreError;
+use posthaste_store::listing::size_of;
 use posthaste_store::message::Message;
 use posthaste_store::partition::ensure_partitions;
 
@@ -40,6 +41,10 @@ impl Resource for Crons {
 
     fn id(row: &Cron) -> i64 {
         row.id.0
+    }
+
+    fn size(row: &Cron) -> usize {
+        row.settings.body.as_ref().map_or(0, String::len) + size_of(row.settings.headers.as_ref())
     }
 
     fn read_new(_: &App, fields: Fields<'_>) -> Result<NewCron, ApiError> {
@@ -211,7 +216,7 @@ pub async fn ticks(
     before: Option<Timestamp>,
     limit: i64,
 ) -> Result<Option<Vec<Tick>>, ApiError> {
-    if super::get::<Crons>(app, caller, id, CronField::ALL).await?.is_none() {
+    if !super::is_there::<Crons>(app, caller, id, CronField::ALL).await? {
         return Ok(None);
     }
     app.database

@@ -52,6 +52,10 @@ impl Resource for Messages {
         row.id.0
     }
 
+    fn size(row: &Message) -> usize {
+        row.size()
+    }
+
     fn field_of(name: &str) -> Option<MessageField> {
         match name {
             "delay" => Some(MessageField::When),
@@ -125,7 +129,7 @@ impl Resource for Messages {
             return Ok(Vec::new());
         }
         app.backlogs.check(new.iter().map(|message| message.queue_id))?;
-        let mut reserved = app.batcher.reservation();
+        let mut reserved = app.memory.reservation();
         reserved.grow(new.iter().filter_map(|message| message.body.as_ref()).map(Body::len).sum())?;
         let stored = app.batcher.store_many(new, OnError::FailAll, reserved).await.map_err(|error| match error {
             NotStored::All(error) => error,
@@ -237,7 +241,7 @@ pub async fn replay(app: &App, caller: &Caller, id: i64) -> Result<Option<Messag
 /// # Errors
 /// What the caller may not do; as any statement.
 pub async fn attempts(app: &App, caller: &Caller, id: i64) -> Result<Option<Vec<Attempt>>, ApiError> {
-    if super::get::<Messages>(app, caller, id, <MessageField as posthaste_core::entity::Field>::ALL).await?.is_none() {
+    if !super::is_there::<Messages>(app, caller, id, <MessageField as posthaste_core::entity::Field>::ALL).await? {
         return Ok(None);
     }
     app.database.read(move |conn| attempt::of(conn, MessageId(id)).boxed()).await.map(Some)

@@ -25,6 +25,7 @@ use serde_json::value::RawValue;
 use crate::app::App;
 use crate::auth::{Caller, Grant, Operation};
 use crate::error::ApiError;
+use crate::memory::Answer;
 use crate::wire::fields::Fields;
 
 pub use crons::Crons;
@@ -35,22 +36,26 @@ pub use resource::{Beside, Deletion, Resource, Stored};
 /// Rows that one request may change or delete by a filter; all or none.
 pub const LARGEST_CHANGE: i64 = 1_000;
 
-/// The rows of a list. `fields` are those that will be shown.
+/// The rows of a list, which become a part of `answer`. `fields` are those that will be shown.
 ///
 /// # Errors
-/// What the caller may not do; as any reading statement.
+/// What the caller may not do; as any reading statement; as [`Answer::add`].
 pub async fn find<R: Resource>(
     app: &App,
     caller: &Caller,
     mut listing: Listing<R::Field>,
     fields: &[R::Field],
+    answer: &Answer,
 ) -> Result<Vec<R::Row>, ApiError> {
     let grant = caller.grant::<R::Field>(Operation::Find)?;
     grant.check_fields(fields.iter().copied())?;
     grant.check_fields(listing.filter.fields())?;
     grant.check_fields(listing.order.iter().map(|order| order.field))?;
     listing.filter = listing.filter.intersect(grant.filter);
-    R::find(app, listing).await
+    listing.bodies = fields.iter().any(|field| field.is_body());
+    let rows = R::find(app, listing).await?;
+    answer.add(rows.iter().map(R::size).sum())?;
+    Ok(rows)
 }
 
 /// As [`find`], but for each of `parents` the list of the rows whose `by` is its id: all lists by one statement, one parent
@@ -65,13 +70,17 @@ pub async fn find_each<R: Resource>(
     parents: Vec<i64>,
     mut listing: Listing<R::Field>,
     fields: &[R::Field],
+    answer: &Answer,
 ) -> Result<Vec<R::Row>, ApiError> {
     let grant = caller.grant::<R::Field>(Operation::Find)?;
     grant.check_fields(fields.iter().copied().chain([by]))?;
     grant.check_fields(listing.filter.fields())?;
     grant.check_fields(listing.order.iter().map(|order| order.field))?;
     listing.filter = listing.filter.intersect(grant.filter);
-    R::find_each(app, by, parents, listing).await
+    listing.bodies = fields.iter().any(|field| field.is_body());
+    let rows = R::find_each(app, by, parents, listing).await?;
+    answer.add(rows.iter().map(R::size).sum())?;
+    Ok(rows)
 }
 
 /// How many rows a filter lets through.
@@ -93,9 +102,21 @@ pub async fn get<R: Resource>(
     caller: &Caller,
     id: i64,
     fields: &[R::Field],
+    answer: &Answer,
 ) -> Result<Option<R::Row>, ApiError> {
     let listing = Listing::first(1, Filter::equal(R::ID, Value::Number(id)));
-    Ok(find::<R>(app, caller, listing, fields).await?.pop())
+    Ok(find::<R>(app, caller, listing, fields, answer).await?.pop())
+}
+
+/// Whether there is a row of this id that the caller may see, with these fields.
+///
+/// # Errors
+/// As [`find`].
+pub async fn is_there<R: Resource>(app: &App, caller: &Caller, id: i64, fields: &[R::Field]) -> Result<bool, ApiError> {
+    let grant = caller.grant::<R::Field>(Operation::Find)?;
+    grant.check_fields(fields.iter().copied())?;
+    let filter = Filter::equal(R::ID, Value::Number(id)).intersect(grant.filter);
+    Ok(!R::find(app, Listing { bodies: false, ..Listing::first(1, filter) }).await?.is_empty())
 }
 
 /// Creates a row of what a JSON object describes.
@@ -265,7 +286,7 @@ fn check_filter<F: Field>(caller: &Caller, grant: &Grant<F>, filter: &Filter<F>)
 }
 
 async fn ids_of<R: Resource>(app: &App, filter: Filter<R::Field>) -> Result<Vec<i64>, ApiError> {
-    let rows = R::find(app, Listing::first(LARGEST_CHANGE + 1, filter)).await?;
+    let rows = R::find(app, Listing { bodies: false, ..Listing::first(LARGEST_CHANGE + 1, filter) }).await?;
     if i64::try_from(rows.len()).unwrap_or(i64::MAX) > LARGEST_CHANGE {
         return Err(ApiError::TooManyRows { limit: LARGEST_CHANGE });
     }

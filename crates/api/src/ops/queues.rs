@@ -11,6 +11,7 @@ use posthaste_core::transition::MAX_DEAD_LETTER_HOPS;
 use posthaste_store::changing::Changed;
 use posthaste_store::count::{self, Backlog, Totals};
 use posthaste_store::flow::{self, Standing};
+use posthaste_store::listing::size_of;
 use posthaste_store::queue::{self, Deleted, Link, NewQueue, Queue};
 use posthaste_store::queue_state;
 
@@ -41,6 +42,10 @@ impl Resource for Queues {
 
     fn id(row: &Queue) -> i64 {
         row.id.0
+    }
+
+    fn size(row: &Queue) -> usize {
+        size_of(row.headers.as_ref())
     }
 
     fn read_new(_: &App, fields: Fields<'_>) -> Result<NewQueue, ApiError> {
@@ -282,9 +287,9 @@ pub struct Stats {
 /// # Errors
 /// What the caller may not do; as any statement.
 pub async fn stats(app: &App, caller: &Caller, id: i64) -> Result<Option<Stats>, ApiError> {
-    match super::get::<Queues>(app, caller, id, &[QueueField::Id]).await? {
-        Some(_) => read_stats(app, Some(QueueId(id))).await.map(Some),
-        None => Ok(None),
+    match super::is_there::<Queues>(app, caller, id, &[QueueField::Id]).await? {
+        true => read_stats(app, Some(QueueId(id))).await.map(Some),
+        false => Ok(None),
     }
 }
 

@@ -56,6 +56,8 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
     fn output(row: &Self::Row, field: Self::Field) -> Output<'_>;
     /// A row's id.
     fn id(row: &Self::Row) -> i64;
+    /// How large its body and headers are, in bytes.
+    fn size(row: &Self::Row) -> usize;
     /// The field that a name in a request's body sets.
     fn field_of(name: &str) -> Option<Self::Field> {
         Self::Field::from_name(name)

@@ -18,6 +18,7 @@ use super::Queues;
 use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
+use crate::memory::Answer;
 
 /// Within this a deliverer takes it, or none will.
 const TAKEN_WITHIN: Duration = Duration::from_secs(5);
@@ -64,7 +65,9 @@ pub async fn test(app: &App, caller: &Caller, id: i64, asked: Asked) -> Result<O
             return Ok(None);
         }
     }
-    let Some(queue) = super::get::<Queues>(app, caller, id, &[QueueField::Id]).await? else { return Ok(None) };
+    let answer = Answer::new(&app.memory);
+    let queue = super::get::<Queues>(app, caller, id, &[QueueField::Id], &answer).await?;
+    let Some(queue) = queue else { return Ok(None) };
     let _place = app.tests.try_acquire().map_err(|_| ApiError::Overloaded)?;
     let body = asked
         .body

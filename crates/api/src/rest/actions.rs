@@ -49,7 +49,7 @@ pub async fn pause(
     caller.grant::<QueueField>(Operation::Save)?;
     let id = path_id(&request)?;
     Parameters::of(&request)?.finish()?;
-    let reason = match json::optional_text(&request, payload, app.max_body_bytes).await? {
+    let reason = match json::optional_text(&app, &request, payload).await? {
         None => None,
         Some(body) => {
             let mut fields = Fields::parse(&body)?;
@@ -79,7 +79,7 @@ pub async fn test(
     testing::check(&caller)?;
     let id = path_id(&request)?;
     Parameters::of(&request)?.finish()?;
-    let body = json::optional_text(&request, payload, app.max_body_bytes).await?;
+    let body = json::optional_text(&app, &request, payload).await?;
     let asked = Asked::read(body.as_deref().map(Fields::parse).transpose()?)?;
     let attempt = testing::test(&app, &caller, id, asked).await?.ok_or_else(|| ApiError::not_found(&request))?;
     json::ok(&TestView::from(&attempt))

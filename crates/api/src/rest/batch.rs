@@ -52,7 +52,7 @@ pub async fn create(
     if json::announced_length(&request).is_some_and(|length| length > app.max_batch_bytes) {
         return Err(ApiError::BodyTooLarge);
     }
-    let items = Items::new(app.batcher.reservation(), app.max_body_bytes, app.max_batch_bytes, &read_one);
+    let items = Items::new(app.memory.reservation(), app.max_body_bytes, app.max_batch_bytes, &read_one);
     let (read, reserved) = items.receive(kind, payload).await?;
     if read.is_empty() {
         return Err(ApiError::Validation("body must NOT have fewer than 1 items".to_owned()));

@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::auth::{Caller, Operation};
 use crate::error::ApiError;
 use crate::json;
+use crate::memory::Answer;
 use crate::ops::{self, Beside, Deletion, Resource};
 use crate::wire::idempotency;
 use crate::wire::output::View;
@@ -36,12 +37,13 @@ pub async fn listed<R: Resource>(app: &App, caller: &Caller, asked: Asked<R::Fie
         answer.insert_header(("x-total-count", count.to_string()));
     }
     let order = listing.order.clone();
-    let rows = ops::find::<R>(app, caller, listing, fields).await?;
+    let memory = Answer::new(&app.memory);
+    let rows = ops::find::<R>(app, caller, listing, fields, &memory).await?;
     if cursors {
         tell_places::<R>(&mut answer, &order, &rows);
     }
     let views: Vec<_> = rows.iter().map(|row| view::<R>(app, row, fields)).collect();
-    json::answer(answer, &views)
+    json::large_answer(answer, memory, &views)
 }
 
 fn tell_places<R: Resource>(answer: &mut HttpResponseBuilder, order: &[Order<R::Field>], rows: &[R::Row]) {
@@ -57,8 +59,9 @@ pub async fn get<R: Resource>(app: Data<App>, caller: Caller, request: HttpReque
     let id = path_id(&request)?;
     let fields = only_fields(&request)?;
     let fields = fields.as_deref().unwrap_or(R::Field::ALL);
-    let row = ops::get::<R>(&app, &caller, id, fields).await?.ok_or_else(|| ApiError::not_found(&request))?;
-    json::ok(&view::<R>(&app, &row, fields))
+    let memory = Answer::new(&app.memory);
+    let row = ops::get::<R>(&app, &caller, id, fields, &memory).await?.ok_or_else(|| ApiError::not_found(&request))?;
+    json::large_answer(HttpResponse::Ok(), memory, &view::<R>(&app, &row, fields))
 }
 
 pub async fn create<R: Resource>(
@@ -69,7 +72,7 @@ pub async fn create<R: Resource>(
 ) -> Result<HttpResponse, ApiError> {
     caller.grant::<R::Field>(Operation::Save)?;
     let fields = only_fields(&request)?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let beside = match R::Field::ENTITY {
         Entity::Message => {
             Beside { idempotency_key: idempotency::header(request.headers())?, trace: Trace::of(request.headers()) }
@@ -94,7 +97,7 @@ pub async fn update<R: Resource>(
     caller.grant::<R::Field>(Operation::Save)?;
     let id = path_id(&request)?;
     let fields = only_fields(&request)?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let row = ops::update::<R>(&app, &caller, id, &body, true).await?.ok_or_else(|| ApiError::not_found(&request))?;
     let mut answer = HttpResponse::Ok();
     answer.insert_header(("location", format!("/{}/{id}", R::Field::ENTITY.plural())));
@@ -112,7 +115,7 @@ pub async fn update_all<R: Resource>(
     let (filter, fields) = (parameters.filter()?, parameters.fields()?);
     parameters.finish()?;
     let filter = filter.ok_or(ApiError::MissingWhere)?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let rows = ops::update_all::<R>(&app, &caller, filter, &body).await?;
     let fields = shown::<R>(&caller, fields);
     let views: Vec<_> = rows.iter().map(|row| view::<R>(&app, row, &fields)).collect();
@@ -149,7 +152,9 @@ pub async fn children<P: Resource, R: Resource>(
     caller.grant::<R::Field>(Operation::Find)?;
     let id = path_id(request)?;
     let mut asked = Parameters::of(request)?.list()?;
-    ops::get::<P>(app, caller, id, &[P::ID]).await?.ok_or_else(|| ApiError::not_found(request))?;
+    if !ops::is_there::<P>(app, caller, id, &[P::ID]).await? {
+        return Err(ApiError::not_found(request));
+    }
     asked.listing.filter = asked.listing.filter.intersect(Filter::equal(field, Value::Number(id)));
     listed::<R>(app, caller, asked).await
 }
@@ -166,11 +171,11 @@ pub async fn parent<P: Resource, R: Resource>(
     let id = path_id(request)?;
     let fields = only_fields(request)?;
     let fields = fields.as_deref().unwrap_or(R::Field::ALL);
-    let nothing = || ApiError::not_found(request);
-    let child = ops::get::<P>(app, caller, id, &[P::ID, field]).await?.ok_or_else(nothing)?;
+    let (nothing, memory) = (|| ApiError::not_found(request), Answer::new(&app.memory));
+    let child = ops::get::<P>(app, caller, id, &[P::ID, field], &memory).await?.ok_or_else(nothing)?;
     let Some(Value::Number(target)) = P::output(&child, field).value() else { return Err(nothing()) };
-    let row = ops::get::<R>(app, caller, target, fields).await?.ok_or_else(nothing)?;
-    json::ok(&view::<R>(app, &row, fields))
+    let row = ops::get::<R>(app, caller, target, fields, &memory).await?.ok_or_else(nothing)?;
+    json::large_answer(HttpResponse::Ok(), memory, &view::<R>(app, &row, fields))
 }
 
 /// `fields`, and no other parameter.

@@ -70,7 +70,7 @@ async fn begin(
     let mut parameters = Parameters::of(request)?;
     let filter = parameters.filter()?.unwrap_or_default();
     parameters.finish()?;
-    let body = json::optional_text(request, payload, app.max_body_bytes).await?;
+    let body = json::optional_text(app, request, payload).await?;
     let JobInput { mut asked, preview } = JobInput::read(body.as_deref().map(Fields::parse).transpose()?)?;
     asked.filter = filter;
     let missing = || ApiError::not_found(request);

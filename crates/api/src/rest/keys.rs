@@ -33,7 +33,7 @@ async fn create(
 ) -> Result<HttpResponse, ApiError> {
     caller.administer()?;
     Parameters::of(&request)?.finish()?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let input = ApiKeyInput::read(Fields::parse(&body)?)?;
     let key = generate();
     let (hash, prefix) = stored(&key);

@@ -187,7 +187,12 @@ impl Parameters {
             (None, Some(place)) => Some(cursor::decode("endBefore", &place, &order, Side::Before)?),
             (None, None) => None,
         };
-        Ok(Asked { listing: Listing { filter, order, limit, offset, cursor }, fields, total_count, cursors })
+        Ok(Asked {
+            listing: Listing { filter, order, limit, offset, cursor, bodies: true },
+            fields,
+            total_count,
+            cursors,
+        })
     }
 }
 

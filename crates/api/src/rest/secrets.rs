@@ -29,7 +29,7 @@ async fn create(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let queue = named(&caller, &request, Operation::Save)?;
-    let body = json::optional_text(&request, payload, app.max_body_bytes).await?;
+    let body = json::optional_text(&app, &request, payload).await?;
     let SecretInput { scheme, grace } = SecretInput::read(body.as_deref().map(Fields::parse).transpose()?)?;
     let made = secrets::create(&app, &caller, queue, scheme, grace).await?;
     let made = made.ok_or_else(|| ApiError::not_found(&request))?;
@@ -60,7 +60,7 @@ async fn set(
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let queue = named(&caller, &request, Operation::Save)?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let given = credentials(&body)?;
     let set = secrets::set_credentials(&app, &caller, queue, &given).await?;
     json::ok(&CredentialsView::from(&set.ok_or_else(|| ApiError::not_found(&request))?))

@@ -33,7 +33,7 @@ async fn publish(
 ) -> Result<HttpResponse, ApiError> {
     caller.grant::<MessageField>(Operation::Save)?;
     let name = named(&request)?;
-    let body = json::text(&request, payload, app.max_body_bytes).await?;
+    let body = json::text(&app, &request, payload).await?;
     let mut message = read_published(Fields::parse(&body)?, app.max_body_bytes)?;
     if let Some(trace) = Trace::of(request.headers()) {
         trace.apply(&mut message);
@@ -58,7 +58,7 @@ async fn subscribe(
 ) -> Result<HttpResponse, ApiError> {
     caller.grant::<QueueField>(Operation::Save)?;
     let (name, queue) = (named(&request)?, path_number(&request, "queueId")?);
-    let body = json::optional_text(&request, payload, app.max_body_bytes).await?;
+    let body = json::optional_text(&app, &request, payload).await?;
     let filter = topic::read(body.as_deref().map(Fields::parse).transpose()?)?;
     let stored = topics::subscribe(&app, &caller, name, queue, filter).await?;
     json::ok(&SubscriptionView::from(&stored.ok_or_else(|| ApiError::not_found(&request))?))

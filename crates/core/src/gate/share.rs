@@ -11,7 +11,19 @@
 //!   enough for 1,024 slots, with a share of 8 and 2,048 slots it takes fifty-one.
 //! - The price is the part that stays free; it buys the start without waiting.
 //!
+//! Slots stand for memory, too: a message whose body is larger than [`BODY`] takes several. So all the bodies that are in flight
+//! are bounded, and a queue of large ones has its share of that memory and no more.
+//!
 //! Pure arithmetic: the counts per queue are the caller's.
+
+/// The bytes of a body that come with a slot.
+pub const BODY: usize = 32 << 10;
+
+/// The slots that a message with a body of so many bytes takes; at least 1.
+#[must_use]
+pub fn slots_of(body: usize) -> usize {
+    body.div_ceil(BODY).max(1)
+}
 
 /// The slots of one worker and how many are taken.
 #[derive(Debug, Clone)]
@@ -41,20 +53,20 @@ impl Gate {
         self.slots.saturating_sub(self.taken)
     }
 
-    /// Whether a queue that holds `in_flight` slots may take one more. A queue that holds none may whenever one is free.
+    /// Whether a queue that holds so many slots may take one more. A queue that holds none may whenever one is free.
     #[must_use]
-    pub fn admits(&self, in_flight: usize) -> bool {
-        in_flight.saturating_mul(self.share) < self.free()
+    pub fn admits(&self, held: usize) -> bool {
+        held.saturating_mul(self.share) < self.free()
     }
 
-    /// Takes a slot.
-    pub fn enter(&mut self) {
-        self.taken += 1;
+    /// Takes slots, whether they are free or not: what a message needs is known only once it has started.
+    pub fn enter(&mut self, slots: usize) {
+        self.taken += slots;
     }
 
-    /// Gives a slot back.
-    pub fn leave(&mut self) {
-        self.taken = self.taken.saturating_sub(1);
+    /// Gives slots back.
+    pub fn leave(&mut self, slots: usize) {
+        self.taken = self.taken.saturating_sub(slots);
     }
 }
 
@@ -70,7 +82,7 @@ mod tests {
             let before = gate.taken();
             for mine in &mut held {
                 if gate.admits(*mine) {
-                    gate.enter();
+                    gate.enter(1);
                     *mine += 1;
                 }
             }
@@ -102,7 +114,7 @@ mod tests {
             (1..).find(|_| {
                 let mut held = 0;
                 while gate.admits(held) {
-                    gate.enter();
+                    gate.enter(1);
                     held += 1;
                 }
                 gate.free() == 0
@@ -118,10 +130,10 @@ mod tests {
         assert_eq!(held, [50]);
         // A second queue takes some; now the first is over its share and must wait until its own fall below what is free.
         for _ in 0..20 {
-            gate.enter();
+            gate.enter(1);
         }
         assert!(!gate.admits(50) && !gate.admits(30) && gate.admits(29));
-        gate.leave();
+        gate.leave(1);
         assert!(gate.admits(30));
     }
 
@@ -129,10 +141,20 @@ mod tests {
     fn the_last_slot_goes_to_a_queue_that_holds_none() {
         let mut gate = Gate::new(1, 8);
         assert!(gate.admits(0) && !gate.admits(1));
-        gate.enter();
+        gate.enter(1);
         assert!(!gate.admits(0));
-        gate.leave();
+        gate.leave(1);
         assert_eq!((gate.free(), gate.taken()), (1, 0));
         assert!(!Gate::new(0, 1).admits(0));
+    }
+
+    #[test]
+    fn a_body_takes_the_slots_of_its_memory() {
+        assert_eq!([0, 1, BODY, BODY + 1, 10 * BODY].map(slots_of), [1, 1, 1, 2, 10]);
+        let mut gate = Gate::new(10, 1);
+        gate.enter(12);
+        assert!(gate.free() == 0 && !gate.admits(0), "more than there is: nothing else starts");
+        gate.leave(12);
+        assert_eq!((gate.free(), gate.taken()), (10, 0));
     }
 }

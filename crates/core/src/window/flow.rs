@@ -6,6 +6,7 @@
 use super::Windows;
 use crate::gate::breaker::Position;
 use crate::gate::flow::{Flow, Health, QueueLimits};
+use crate::gate::share::slots_of;
 use crate::ids::{MessageId, QueueId, Shard};
 use crate::time::Timestamp;
 
@@ -68,11 +69,16 @@ impl Windows {
         self.queues.lane(lane).flow.ended(health, started, in_flight, self.now).then_some(queue)
     }
 
-    /// What was started carries a body of this size.
-    pub fn charge(&mut self, queue: QueueId, bytes: usize) {
-        if let Some(lane) = self.queues.lane_of(queue) {
-            self.queues.lane(lane).flow.charge(bytes);
-        }
+    /// What was started carries a body of this size; to be told once of each start. It holds the slots for it until it ends.
+    pub fn charge(&mut self, id: MessageId, bytes: usize) {
+        let Some((flight, lane)) = self.flights.get_mut(&id).and_then(|flight| flight.lane.map(|lane| (flight, lane)))
+        else {
+            return;
+        };
+        let more = slots_of(bytes).saturating_sub(flight.slots);
+        flight.slots += more;
+        self.queues.enlarge(lane, more);
+        self.queues.lane(lane).flow.charge(bytes);
     }
 
     /// What is to be stored before these queues may go on: that their rates are used up to then. Each is to be answered with

@@ -5,7 +5,7 @@
 //! back in turns, so this is deficit round robin with a quantum of one message of an ordinary size.
 //!
 //! A queue that may not start now stands elsewhere, so that a thousand of them cost nothing: over its share it is *parked*, ordered by
-//! what it holds, so that finding out that none may start costs one look at the first; full by its own flow it waits until one of its
+//! the slots it holds, so that finding out that none may start costs one look at the first; full by its own flow it waits until one of its
 //! own ends; before its time it waits for that. Each started message brings back at most one parked queue, so the cost per message
 //! does not grow with their number. A paused queue stands nowhere: it goes back into the ring when it is resumed.
 
@@ -42,6 +42,8 @@ pub(super) struct Queue {
     id: QueueId,
     pub windows: Vec<usize>,
     in_flight: usize,
+    /// What these take.
+    slots: usize,
     /// Messages that a former owner is still sending.
     elsewhere: usize,
     /// Its windows whose first key was due, by priority and then in turn.
@@ -56,12 +58,13 @@ pub(super) struct Queue {
 /// The queues that have a window or something in flight. A queue is named by its *lane*, its place in here.
 pub(super) struct Queues {
     gate: Gate,
+    in_flight: usize,
     opening: usize,
     lanes: Vec<Queue>,
     vacant: Vec<usize>,
     index: IdMap<QueueId, usize>,
     ring: VecDeque<usize>,
-    /// (in flight, number, lane)
+    /// (slots, number, lane)
     parked: BTreeSet<(usize, u64, usize)>,
     /// When queues may start something again.
     timers: BTreeSet<(Timestamp, usize)>,
@@ -80,6 +83,7 @@ impl Queues {
     pub fn new(slots: usize, share: usize, opening: usize) -> Queues {
         Queues {
             gate: Gate::new(slots, share),
+            in_flight: 0,
             opening,
             lanes: Vec::new(),
             vacant: Vec::new(),
@@ -96,7 +100,7 @@ impl Queues {
     }
 
     pub fn in_flight(&self) -> usize {
-        self.gate.taken()
+        self.in_flight
     }
 
     pub fn lane_of(&self, id: QueueId) -> Option<usize> {
@@ -202,7 +206,7 @@ impl Queues {
     fn stand_aside(&mut self, lane: usize) {
         let queue = &mut self.lanes[lane];
         match queue.turn {
-            Turn::Parked(number) => drop(self.parked.remove(&(queue.in_flight, number, lane))),
+            Turn::Parked(number) => drop(self.parked.remove(&(queue.slots, number, lane))),
             Turn::Until(at) => drop(self.timers.remove(&(at, lane))),
             Turn::None | Turn::InRing | Turn::Full | Turn::Reserving => {}
         }
@@ -237,10 +241,10 @@ impl Queues {
                 self.close_if_unused(lane);
                 continue;
             }
-            if !self.gate.admits(queue.in_flight) {
+            if !self.gate.admits(queue.slots) {
                 self.numbers += 1;
                 queue.turn = Turn::Parked(self.numbers);
-                self.parked.insert((queue.in_flight, self.numbers, lane));
+                self.parked.insert((queue.slots, self.numbers, lane));
                 continue;
             }
             match queue.flow.admits(queue.in_flight, queue.elsewhere, now) {
@@ -303,23 +307,40 @@ impl Queues {
 
     /// A message of this queue took a slot, and this of its rate.
     pub fn started(&mut self, lane: usize, now: Timestamp) -> Option<Token> {
-        self.gate.enter();
+        self.gate.enter(1);
+        self.in_flight += 1;
         let queue = &mut self.lanes[lane];
         queue.in_flight += 1;
+        queue.slots += 1;
         queue.flow.start(now)
     }
 
-    /// A message of this queue gave its slot back.
-    pub fn ended(&mut self, lane: usize) {
-        self.gate.leave();
-        let queue = &mut self.lanes[lane];
-        if let Turn::Parked(number) = queue.turn {
-            self.parked.remove(&(queue.in_flight, number, lane));
-            self.parked.insert((queue.in_flight - 1, number, lane));
-        }
-        queue.in_flight -= 1;
+    /// A message that has started needs so many slots more.
+    pub fn enlarge(&mut self, lane: usize, more: usize) {
+        self.gate.enter(more);
+        let slots = self.lanes[lane].slots;
+        self.hold(lane, slots + more);
+    }
+
+    /// A message of this queue gave its slots back.
+    pub fn ended(&mut self, lane: usize, slots: usize) {
+        self.gate.leave(slots);
+        self.in_flight -= 1;
+        self.lanes[lane].in_flight -= 1;
+        let held = self.lanes[lane].slots;
+        self.hold(lane, held.saturating_sub(slots));
         self.look_again(lane);
         self.close_if_unused(lane);
+    }
+
+    /// A queue holds so many slots from now on.
+    fn hold(&mut self, lane: usize, slots: usize) {
+        let queue = &mut self.lanes[lane];
+        let held = std::mem::replace(&mut queue.slots, slots);
+        if let Turn::Parked(number) = queue.turn {
+            self.parked.remove(&(held, number, lane));
+            self.parked.insert((slots, number, lane));
+        }
     }
 
     /// A former owner is sending so many of its messages, beside those counted before.
@@ -345,10 +366,10 @@ impl Queues {
 
     /// Puts one parked queue back into the ring, if one may start: the one that holds the least.
     fn unpark(&mut self) {
-        if let Some(&(in_flight, number, lane)) = self.parked.first()
-            && self.gate.admits(in_flight)
+        if let Some(&(slots, number, lane)) = self.parked.first()
+            && self.gate.admits(slots)
         {
-            self.parked.remove(&(in_flight, number, lane));
+            self.parked.remove(&(slots, number, lane));
             self.lanes[lane].turn = Turn::InRing;
             self.ring.push_back(lane);
         }
@@ -359,6 +380,7 @@ impl Queues {
             id,
             windows: Vec::new(),
             in_flight: 0,
+            slots: 0,
             elsewhere: 0,
             ready: BTreeSet::new(),
             turn: Turn::None,

@@ -97,7 +97,7 @@ impl Windows {
         let Some(flight) = self.flights.remove(&id) else { return };
         self.behead(id, flight.queue, flight.key);
         match flight.lane {
-            Some(lane) => self.queues.ended(lane),
+            Some(lane) => self.queues.ended(lane, flight.slots),
             None => self.cancelling -= 1,
         }
         if let Some(next) = flight.next {
@@ -115,7 +115,8 @@ impl Windows {
                 None
             }
         };
-        self.flights.insert(id, Flight { attempt, shard, queue, key, started: self.now, lane, token, next: None });
+        self.flights
+            .insert(id, Flight { attempt, shard, queue, key, started: self.now, lane, slots: 1, token, next: None });
         if lane.is_some() {
             self.enthrone(id, queue, key);
         }

@@ -193,6 +193,8 @@ pub(super) struct Flight {
     pub started: Timestamp,
     /// The queue whose slot it holds; `None` for a cancelled one, which holds none.
     pub lane: Option<usize>,
+    /// How many slots it holds there.
+    pub slots: usize,
     /// What it uses of its queue's rate.
     pub token: Option<Token>,
     /// A later attempt that showed itself before this one's outcome was answered.

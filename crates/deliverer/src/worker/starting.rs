@@ -210,7 +210,7 @@ impl Worker {
         let in_order = row.key.is_some();
         self.running.insert(payload.id, Running { attempt: payload.attempt, epoch, in_order, permit: permit.clone() });
         self.metrics.lateness.observe(clock.now().since(row.due).as_secs_f64());
-        self.windows.charge(payload.queue, payload.body.as_ref().map_or(0, Vec::len));
+        self.windows.charge(payload.id, payload.body.as_ref().map_or(0, Vec::len));
         let attempt = Attempt::new(&payload, target.clone(), epoch, clock);
         let trace = payload.trace.as_ref().and_then(|trace| trace::id(&trace.parent)).map(str::to_owned);
         let in_flight = self.metrics.in_flight();

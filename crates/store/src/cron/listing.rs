@@ -41,10 +41,10 @@ type SqlRow = (
 /// Reads a list of crons.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<CronField>) -> Result<Vec<Cron>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, rows).await?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, size, |page| rows(listing, page)).await?;
     Ok(rows.into_iter().map(Cron::from).collect())
 }
 
@@ -59,7 +59,7 @@ pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<CronField>) -> 
 /// Reads the same list of the crons of each queue, one queue after the other.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn of_queues(
     conn: &mut AsyncPgConnection,
     queues: &[QueueId],
@@ -68,15 +68,22 @@ pub async fn of_queues(
     let related = Logic::Sometimes(Sql::new("c.queue_id = parent.id"));
     let page = listing::page(listing, &[branch(related)])?;
     let relation = Relation::of(queues.iter().map(|id| id.0));
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), rows).await?;
+    let rows: Vec<Row> =
+        listing::load::<SqlRow, _>(conn, page, Some(relation), size, |page| rows(listing, page)).await?;
     Ok(rows.into_iter().map(Cron::from).collect())
 }
 
-fn rows(page: Sql) -> Sql {
-    let columns = "SELECT c.id, c.queue_id, c.schedule, c.time_zone, c.every_us, c.at, c.start_at, c.end_at, c.jitter_us, c.missed,
-                          c.tolerance_us, c.overlap, c.method, c.body, c.headers, c.paused_at, c.next_fire_at, c.created_at,
-                          c.updated_at FROM ";
-    Sql::new(columns).sql(page).text(" JOIN posthaste.crons c ON c.id = page.id")
+fn rows(listing: &Listing<CronField>, page: Sql) -> Sql {
+    Sql::new("SELECT c.id, c.queue_id, c.schedule, c.time_zone, c.every_us, c.at, c.start_at, c.end_at, c.jitter_us, c.missed,
+                     c.tolerance_us, c.overlap, c.method, ")
+        .text(if listing.bodies { "c.body" } else { "NULL::text" })
+        .text(", c.headers, c.paused_at, c.next_fire_at, c.created_at, c.updated_at FROM ")
+        .sql(page)
+        .text(" JOIN posthaste.crons c ON c.id = page.id")
+}
+
+fn size(row: &Row) -> usize {
+    row.body.as_ref().map_or(0, String::len) + listing::size_of(row.headers.as_ref())
 }
 
 fn branch(rows: Logic) -> Branch<CronField> {

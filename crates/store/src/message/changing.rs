@@ -18,6 +18,7 @@ use super::{Body, DeletedMessage, Message, Progress, Sending, delete, find};
 use crate::change::record_deletions;
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
+use crate::listing::LARGEST;
 use crate::reading::to_postgres;
 use crate::statement::statement;
 
@@ -28,7 +29,7 @@ pub type Changes = (Vec<Message>, Vec<Shard>);
 /// about every one of them that exists; one that it leaves as it was is not written.
 ///
 /// # Errors
-/// As any transaction.
+/// As any transaction; [`StoreError::TooLarge`] where they are too large to be answered, see `listing`.
 pub async fn change<E: Send>(
     conn: &mut AsyncPgConnection,
     ids: &[MessageId],
@@ -60,12 +61,17 @@ pub async fn change<E: Send>(
 /// Deletes messages and their attempts, all or none; cancels those that are pending. Ids that do not exist are passed over.
 ///
 /// # Errors
-/// As any transaction.
+/// As any transaction; [`StoreError::TooLarge`] where they are too large to be answered, see `listing`.
 pub async fn delete_all(conn: &mut AsyncPgConnection, ids: &[MessageId]) -> Result<Vec<DeletedMessage>, StoreError> {
     conn.transaction(async |conn| {
-        let mut deleted = Vec::with_capacity(ids.len());
+        let (mut deleted, mut size) = (Vec::with_capacity(ids.len()), 0);
         for id in ids {
-            deleted.extend(delete(conn, *id).await?);
+            let Some(gone) = delete(conn, *id).await? else { continue };
+            size += gone.message.size();
+            if size > LARGEST && !deleted.is_empty() {
+                return Err(StoreError::TooLarge);
+            }
+            deleted.push(gone);
         }
         let rows: Vec<(i64, i64)> =
             deleted.iter().map(|gone: &DeletedMessage| (gone.message.id.0, gone.message.queue_id.0)).collect();

@@ -34,10 +34,10 @@ impl Listed for MessageField {
 /// Reads a list of messages.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<Message>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
-    read(conn, page, None).await
+    read(conn, listing, page, None).await
 }
 
 /// Reads the ids of a list of messages.
@@ -47,7 +47,8 @@ pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>)
 pub async fn ids(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<MessageId>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
     let rows: Vec<(i64,)> =
-        listing::load::<(BigInt,), _>(conn, page, None, |page| Sql::new("SELECT page.id FROM ").sql(page)).await?;
+        listing::load::<(BigInt,), _>(conn, page, None, |_| 0, |page| Sql::new("SELECT page.id FROM ").sql(page))
+            .await?;
     Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
 }
 
@@ -62,36 +63,38 @@ pub async fn count(conn: &mut AsyncPgConnection, filter: &Filter<MessageField>) 
 /// Reads the same list of the messages of each queue, one queue after the other.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn of_queues(
     conn: &mut AsyncPgConnection,
     queues: &[QueueId],
     listing: &Listing<MessageField>,
 ) -> Result<Vec<Message>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, Some(MessageField::QueueId))))?;
-    read(conn, page, Some(Relation::of(queues.iter().map(|id| id.0)))).await
+    read(conn, listing, page, Some(Relation::of(queues.iter().map(|id| id.0)))).await
 }
 
 /// Reads the same list of the messages of each cron, one cron after the other.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`].
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn of_crons(
     conn: &mut AsyncPgConnection,
     crons: &[CronId],
     listing: &Listing<MessageField>,
 ) -> Result<Vec<Message>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, Some(MessageField::CronId))))?;
-    read(conn, page, Some(Relation::of(crons.iter().map(|id| id.0)))).await
+    read(conn, listing, page, Some(Relation::of(crons.iter().map(|id| id.0)))).await
 }
 
 async fn read(
     conn: &mut AsyncPgConnection,
+    listing: &Listing<MessageField>,
     page: Option<listing::Page>,
     relation: Option<Relation>,
 ) -> Result<Vec<Message>, StoreError> {
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, relation, |page| {
-        Sql::new(columns!()).text("FROM ").sql(page).text(concat!(
+    let columns = if listing.bodies { columns!() } else { columns!("NULL::text, NULL::bytea") };
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, relation, size, |page| {
+        Sql::new(columns).text("FROM ").sql(page).text(concat!(
             " CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = page.id OFFSET 0) AS m ",
             pending_row!(),
             final_attempt!()
@@ -99,4 +102,9 @@ async fn read(
     })
     .await?;
     Ok(rows.into_iter().map(Message::from).collect())
+}
+
+fn size(row: &Row) -> usize {
+    let (_, _, text, binary, headers, ..) = row;
+    text.as_ref().map_or(0, String::len) + binary.as_ref().map_or(0, Vec::len) + listing::size_of(headers.as_ref())
 }

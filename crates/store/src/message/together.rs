@@ -125,6 +125,7 @@ fn is_the_rows(error: &StoreError) -> bool {
         | StoreError::Retryable(_)
         | StoreError::MissingPartition
         | StoreError::TooExpensive
+        | StoreError::TooLarge
         | StoreError::NotFound
         | StoreError::Other(_) => false,
     }

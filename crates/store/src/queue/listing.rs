@@ -57,7 +57,7 @@ type PolicySql = (
 /// As any statement; [`StoreError::TooExpensive`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<QueueField>) -> Result<Vec<Queue>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, rows).await?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, size, rows).await?;
     Ok(rows.into_iter().map(Queue::from).collect())
 }
 
@@ -81,7 +81,7 @@ pub async fn of_dead_letter_queues(
     let related = Logic::Sometimes(Sql::new("q.dead_letter_queue_id = parent.id"));
     let page = listing::page(listing, &[branch(related)])?;
     let relation = Relation::of(queues.iter().map(|id| id.0));
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), rows).await?;
+    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), size, rows).await?;
     Ok(rows.into_iter().map(Queue::from).collect())
 }
 
@@ -95,6 +95,10 @@ fn rows(page: Sql) -> Sql {
     )
     .sql(page)
     .text(" JOIN posthaste.queues q ON q.id = page.id")
+}
+
+fn size(row: &Row) -> usize {
+    listing::size_of(row.headers.as_ref())
 }
 
 fn branch(rows: Logic) -> Branch<QueueField> {

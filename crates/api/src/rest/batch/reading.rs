@@ -6,18 +6,17 @@
 
 use std::fmt;
 
-use actix_web::error::PayloadError;
 use actix_web::web;
 use futures_util::StreamExt;
 use posthaste_store::message::NewMessage;
 use serde::de::{Deserializer, Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::batcher::{LARGEST_BATCH, Reservation};
-use crate::connection::is_late;
+use crate::batcher::LARGEST_BATCH;
 use crate::error::ApiError;
-use crate::json::Kind;
+use crate::json::{self, Kind, broken};
 use crate::limits::check_nesting;
+use crate::memory::Reservation;
 
 /// One message of a batch, or what is wrong with it.
 pub type Item = Result<NewMessage, ApiError>;
@@ -60,30 +59,23 @@ impl<'a> Items<'a> {
         let (mut total, mut line) = (0, Line::default());
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(broken)?;
-            self.take_memory(&mut total, chunk.len())?;
+            total += chunk.len();
+            if total > self.largest {
+                return Err(ApiError::BodyTooLarge);
+            }
+            self.reserved.grow(chunk.len())?;
             line.take(&chunk, self.largest_item, |complete| self.line(complete))?;
         }
         line.end(|complete| self.line(complete))
     }
 
-    async fn receive_array(&mut self, kind: Kind, mut payload: web::Payload) -> Result<(), ApiError> {
-        let mut bytes = web::BytesMut::new();
-        let mut total = 0;
-        while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(broken)?;
-            self.take_memory(&mut total, chunk.len())?;
-            bytes.extend_from_slice(&chunk);
-        }
+    async fn receive_array(&mut self, kind: Kind, payload: web::Payload) -> Result<(), ApiError> {
+        let bytes = json::receive(payload, self.largest, &mut self.reserved).await?;
         match kind {
             Kind::Json if bytes.is_empty() => Err(ApiError::EmptyJson),
             Kind::Json => self.array(std::str::from_utf8(&bytes).map_err(|_| ApiError::InvalidJson)?),
             Kind::Lines | Kind::Text | Kind::Other => Err(not_an_array()),
         }
-    }
-
-    fn take_memory(&mut self, total: &mut usize, more: usize) -> Result<(), ApiError> {
-        *total += more;
-        if *total > self.largest { Err(ApiError::BodyTooLarge) } else { self.reserved.grow(more) }
     }
 
     /// Reads all items of an array.
@@ -133,11 +125,6 @@ impl<'a> Items<'a> {
     fn room(&self) -> Result<(), ApiError> {
         if self.read.len() < LARGEST_BATCH { Ok(()) } else { Err(ApiError::BatchTooLarge) }
     }
-}
-
-/// The body is late, or its connection broke, so that nobody reads this answer, or its framing is wrong.
-fn broken(error: PayloadError) -> ApiError {
-    if is_late(&error.into()) { ApiError::RequestTimeout } else { ApiError::InvalidJson }
 }
 
 fn not_an_array() -> ApiError {

@@ -1,6 +1,7 @@
 //! Whose turn it is, and whose room.
 
 use super::*;
+use crate::gate::share::BODY;
 
 fn burst(windows: &mut Windows, queue: i64, ids: std::ops::Range<i64>, due: i64) {
     for id in ids {
@@ -38,6 +39,41 @@ fn a_hanging_queue_leaves_room_for_the_others() {
         windows.finished(MessageId(id), 0);
     }
     assert_eq!((windows.in_flight_of(QueueId(1)), windows.in_flight_of(QueueId(2))), (30, 15));
+}
+
+#[test]
+fn large_bodies_take_the_slots_of_several() {
+    let mut windows = owner(WIDE);
+    burst(&mut windows, 1, 0..100, 0);
+    let start_large = |windows: &mut Windows| {
+        let starts = windows.start(at(1), 1);
+        starts.iter().for_each(|start| windows.charge(start.id, 10 * BODY));
+        starts.len()
+    };
+    assert_eq!([(); 4].map(|()| start_large(&mut windows)), [1, 1, 1, 0], "30 slots of 60");
+    // The others find what is left, and a message counts as one all the same.
+    burst(&mut windows, 2, 1000..1015, 0);
+    assert_eq!(windows.start(at(1), 1000).len(), 15);
+    assert_eq!((windows.in_flight_of(QueueId(1)), windows.in_flight()), (3, 18));
+    windows.finished(MessageId(0), 0);
+    assert_eq!([(); 2].map(|()| start_large(&mut windows)), [1, 0]);
+    for id in 1..4 {
+        windows.forget(MessageId(id), 0);
+    }
+    // 15 are taken: more of the first until it holds half of the rest, whatever the size of those before.
+    assert_eq!(windows.start(at(1), 1000).iter().filter(|start| start.queue == QueueId(1)).count(), 23);
+}
+
+#[test]
+fn a_body_that_is_larger_than_all_slots_goes_alone() {
+    let mut windows = owner(WIDE);
+    burst(&mut windows, 1, 0..1, 0);
+    assert_eq!(started(&mut windows, 1), [0]);
+    windows.charge(MessageId(0), 1000 * BODY);
+    burst(&mut windows, 2, 10..11, 0);
+    assert_eq!(started(&mut windows, 1), NONE);
+    windows.finished(MessageId(0), 0);
+    assert_eq!(started(&mut windows, 1), [10]);
 }
 
 #[test]
