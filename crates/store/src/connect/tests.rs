@@ -92,3 +92,14 @@ fn what_is_missing_or_unknown_is_named() {
     assert!(problem("postgres://me@db/app?target_session_attrs=read-only").contains("target_session_attrs"));
     assert!(problem("mysql://me@db/app").contains("postgres://"));
 }
+
+#[test]
+fn a_pooled_role_is_given_the_settings_of_a_session() {
+    let expected = BY_INDEX.map(|(name, value)| format!("{name} = {value};"));
+    let guide = include_str!("../../../../deploy/OPERATIONS.md");
+    let compose = include_str!("../../../../deploy/compose/roles.sql");
+    for text in [guide, compose] {
+        let set = text.lines().filter_map(|line| line.strip_prefix("ALTER ROLE posthaste_deliverer SET "));
+        assert_eq!(set.collect::<Vec<_>>(), expected);
+    }
+}

@@ -50,10 +50,13 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
-{{/* A deployment: context, component, port, port of the metrics, grace period, replicas (or null), variables, seconds before a stop. */}}
+{{/* A deployment: context, component, port, port of the metrics, grace period, replicas (or null), variables beside the database, seconds before a
+stop. */}}
 {{- define "posthaste.deployment" -}}
 {{- $context := index . 0 }}{{ $component := index . 1 }}{{ $port := index . 2 }}{{ $metrics := index . 3 }}
 {{- $values := index $context.Values $component }}{{ $before := index . 7 }}
+{{- $key := get (dict "api" "DATABASE_URL" "scheduler" "OWNER_DATABASE_URL" "deliverer" "DELIVERER_DATABASE_URL") $component }}
+{{- $database := include "posthaste.fromSecret" (list $context "DATABASE_URL" $key false) }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -121,7 +124,7 @@ spec:
           imagePullPolicy: {{ $context.Values.image.pullPolicy }}
           args: [migrate, --wait]
           env:
-            {{- include "posthaste.fromSecret" (list $context "DATABASE_URL" "DATABASE_URL" false) | nindent 12 }}
+            {{- $database | nindent 12 }}
           resources:
             requests: {cpu: 10m, memory: 16Mi}
             limits: {cpu: 500m, memory: 64Mi}
@@ -135,6 +138,7 @@ spec:
             - configMapRef:
                 name: {{ $context.Release.Name }}
           env:
+            {{- $database | nindent 12 }}
             {{- index . 6 | nindent 12 }}
             - name: PORT
               value: {{ $port | quote }}
