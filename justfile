@@ -9,7 +9,7 @@ up *args:
 # What CI checks beside the tests: format, lints, the core's purity, the documentation's links.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --features posthaste-tests/browser,posthaste-tests/manifests,posthaste-tests/skew -- -D warnings
+    cargo clippy --workspace --all-targets --features posthaste-tests/browser,posthaste-tests/manifests,posthaste-tests/pgbouncer,posthaste-tests/skew -- -D warnings
     deploy/check-purity
     # Read in the source as well, where private items are there to be linked to.
     RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --workspace --no-deps --document-private-items --quiet
@@ -42,6 +42,10 @@ compare-crons expressions="10000" seed="1":
 # The property tests of the window and of the rules, with many more cases than `just test` runs.
 simulate cases="50000":
     PROPTEST_CASES={{cases}} SIMULATIONS=5000 cargo test --release -p posthaste-core
+
+# The services through PgBouncer in transaction mode; CI does the same.
+verify-pgbouncer:
+    deploy/verify-pgbouncer
 
 # Pods whose clocks are hours apart; needs the Debian package libfaketime.
 test-skew:

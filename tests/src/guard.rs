@@ -43,11 +43,11 @@ fn tell(verb: &str, pid: u32) {
 }
 
 /// From now on `pid`, a child of this process, is killed when this process ends.
-pub(crate) fn watch(pid: u32) {
+pub fn watch(pid: u32) {
     tell("watch", pid);
 }
 
 /// `pid` has ended; the id may become another's.
-pub(crate) fn release(pid: u32) {
+pub fn release(pid: u32) {
     tell("release", pid);
 }

@@ -12,6 +12,8 @@
 //! - [`client::Api`]: a JSON client for the API; [`socket::Socket`]: one for GraphQL over WebSocket.
 //! - [`browser::Browser`]: a Chromium that can reach nothing but this machine.
 //! - [`explained`]: the plans of statements, as they were executed.
+//! - [`posting`]: clients that post while something breaks.
+//! - [`guard`]: kills what a test has started and not stopped.
 //! - [`wait`]: conditions with deadlines instead of sleeps.
 //!
 //! Nothing outlives the test process, however that ends: servers and processes are stopped by guards. Tests are written with
@@ -23,11 +25,12 @@ pub mod cluster;
 pub mod database;
 pub mod explained;
 pub mod fault;
-mod guard;
+pub mod guard;
 pub mod ledger;
 pub mod outbox;
 pub mod ports;
 pub mod postgres;
+pub mod posting;
 pub mod process;
 pub mod receiver;
 pub mod scrape;

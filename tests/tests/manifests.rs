@@ -28,14 +28,8 @@ fn objects(rendering: &str) -> Vec<Value> {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// Whether kubectl could render the kustomizations; see `deploy/check-manifests`.
-fn are_kustomized() -> bool {
-    file("base").exists()
-}
-
 fn all() -> impl Iterator<Item = (&'static str, Vec<Value>)> {
-    let left_out = if are_kustomized() { &[][..] } else { &["base", "dev", "production"] };
-    RENDERED.into_iter().filter(|it| !left_out.contains(it)).map(|rendering| (rendering, objects(rendering)))
+    RENDERED.into_iter().map(|rendering| (rendering, objects(rendering)))
 }
 
 fn of_kind<'o>(objects: &'o [Value], kind: &str) -> Vec<&'o Value> {
@@ -363,9 +357,6 @@ fn the_chart_and_the_kustomization_are_the_same() {
             Value::Array(values) => Value::Array(values.iter().map(plain).collect()),
             other => other.clone(),
         }
-    }
-    if !are_kustomized() {
-        return;
     }
     let [base, chart] = ["base", "helm"].map(|rendering| {
         let key = |object: &Value| format!("{} {}", object["kind"], object["metadata"]["name"]).replace('"', "");

@@ -4,14 +4,12 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use awc::http::Method;
-use futures_util::future::join_all;
-use posthaste_tests::client::Api;
 use posthaste_tests::cluster::{Cluster, SessionId};
 use posthaste_tests::database::Database;
 use posthaste_tests::fault::{Fault, SLOTS_OF_ONE_QUEUE, check_repetitions};
 use posthaste_tests::ledger::Ledger;
 use posthaste_tests::postgres::Server;
+use posthaste_tests::posting::{CLIENTS, post_until};
 use posthaste_tests::process::{Launch, Process};
 use posthaste_tests::wait;
 use serde_json::json;
@@ -20,9 +18,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Each test loads both cores: one after the other.
 static ALONE: Mutex<()> = Mutex::const_new(());
-
-/// Requests under way at each API.
-const CLIENTS: usize = 16;
 
 /// For everything that must happen and has no time of its own.
 const LONG: Duration = Duration::from_secs(60);
@@ -148,42 +143,6 @@ async fn a_deliverer_starts_nothing_on_old_locks_when_a_frozen_postgres_thaws() 
     for deliverer in &mut deliverers {
         assert!(deliverer.is_running());
     }
-}
-
-struct Posted {
-    /// The ids of the posts that were answered 200.
-    accepted: Vec<i64>,
-    /// How many had another answer, or none.
-    refused: usize,
-}
-
-/// Posts through all APIs until it is `enough`; tells how many posts are under way.
-async fn post_until(apis: &[Api], queue: &str, under_way: &Cell<usize>, enough: &CancellationToken) -> Posted {
-    /// What a client waits before it tries again, so that a server that is down is not flooded.
-    const PAUSE: Duration = Duration::from_millis(50);
-    let refused = Cell::new(0);
-    let client = async |api: &Api| {
-        let mut accepted = Vec::new();
-        while !enough.is_cancelled() {
-            let message = json!({ "queueId": queue, "body": "a message" });
-            under_way.set(under_way.get() + 1);
-            let answer = api.try_send(Method::POST, "/messages", Some(&message)).await;
-            under_way.set(under_way.get() - 1);
-            match answer {
-                Ok(answer) if answer.status == 200 => accepted.push(answer.created().parse::<i64>().unwrap()),
-                other => {
-                    if let Ok(answer) = other {
-                        assert_eq!(answer.status, 503, "{}", answer.text);
-                    }
-                    refused.set(refused.get() + 1);
-                    tokio::time::sleep(PAUSE).await;
-                }
-            }
-        }
-        accepted
-    };
-    let clients = apis.iter().flat_map(|api| std::iter::repeat_n(api, CLIENTS)).map(client);
-    Posted { accepted: join_all(clients).await.concat(), refused: refused.get() }
 }
 
 #[actix_rt::test]

@@ -397,6 +397,7 @@ fn errors() -> Vec<ApiError> {
         ApiError::NoSuchRow { entity: posthaste_core::entity::Entity::Queue, id: 1 },
         ApiError::ChangesMissed,
         ApiError::TooExpensive,
+        ApiError::AnswerTooLarge,
         ApiError::Refused,
         ApiError::Overloaded,
         ApiError::Unavailable,
