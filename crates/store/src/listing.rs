@@ -35,9 +35,21 @@ pub const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// How large several rows may be together, in bytes of their bodies and headers. One row is never too large.
 pub const LARGEST: usize = 16 << 20;
 
+/// A row of which something may be large.
+pub trait Large {
+    /// How large its body and headers are, in bytes.
+    fn size(&self) -> usize;
+}
+
+/// A number, as ids and counts are read.
+impl Large for (i64,) {
+    fn size(&self) -> usize {
+        0
+    }
+}
+
 /// How large headers are, in bytes.
-#[must_use]
-pub fn size_of(headers: Option<&Value>) -> usize {
+pub(crate) fn size_of(headers: Option<&Value>) -> usize {
     let Some(Value::Object(headers)) = headers else { return 0 };
     headers.iter().map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
 }
@@ -264,18 +276,18 @@ fn arrow(direction: Direction) -> &'static str {
 /// it.
 ///
 /// # Errors
-/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`] where two rows or more are larger than [`LARGEST`]
-/// by `size`, however many more there would be.
-pub(crate) async fn load<T, Row>(
+/// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`] where two rows or more are larger than [`LARGEST`],
+/// however many more there would be.
+pub(crate) async fn load<T, Row, E>(
     conn: &mut AsyncPgConnection,
     page: Option<Page>,
     relation: Option<Relation>,
-    size: fn(&Row) -> usize,
     rows: impl FnOnce(Sql) -> Sql,
-) -> Result<Vec<Row>, StoreError>
+) -> Result<Vec<E>, StoreError>
 where
     Statement<T>: LoadQuery<'static, AsyncPgConnection, Row> + Send + 'static,
     Row: Send,
+    E: From<Row> + Large + Send,
 {
     let Some(page) = page else { return Ok(Vec::new()) };
     let (from, order) = match relation {
@@ -288,7 +300,7 @@ where
         }
     };
     let statement = Statement::<T>::new(rows(from).sql(order).sql(page.order));
-    let mut rows = limited(conn, LIST_SETTINGS, statement, size).await?;
+    let mut rows = limited(conn, LIST_SETTINGS, statement).await?;
     if page.reversed {
         rows.reverse();
     }
@@ -301,26 +313,26 @@ where
 /// As any statement; [`StoreError::TooExpensive`].
 pub(crate) async fn count(conn: &mut AsyncPgConnection, number: Option<Sql>) -> Result<i64, StoreError> {
     let Some(number) = number else { return Ok(0) };
-    let rows: Vec<(i64,)> = limited(conn, COUNT_SETTINGS, Statement::<(BigInt,)>::new(number), |_| 0).await?;
+    let rows: Vec<(i64,)> = limited::<_, (i64,), _>(conn, COUNT_SETTINGS, Statement::<(BigInt,)>::new(number)).await?;
     rows.into_iter().next().map(|(number,)| number).ok_or_else(|| StoreError::unexpected("no count"))
 }
 
-async fn limited<T, Row>(
+async fn limited<T, Row, E>(
     conn: &mut AsyncPgConnection,
     settings: &'static str,
     statement: Statement<T>,
-    size: fn(&Row) -> usize,
-) -> Result<Vec<Row>, StoreError>
+) -> Result<Vec<E>, StoreError>
 where
     Statement<T>: LoadQuery<'static, AsyncPgConnection, Row> + Send + 'static,
     Row: Send,
+    E: From<Row> + Large + Send,
 {
     let mut began = None;
     let result = conn
         .transaction(async |conn| {
             conn.batch_execute(settings).await?;
             began = Some(Instant::now());
-            gather(statement.load_stream(conn).await?, size).await
+            gather(statement.load_stream::<Row>(conn).await?).await
         })
         .await;
     result.map_err(|ended| match ended {
@@ -345,11 +357,12 @@ impl From<DieselError> for Ended {
 }
 
 /// Takes rows as they come, so that no more than the bound is ever held. One row is always taken.
-async fn gather<Row>(rows: impl Stream<Item = QueryResult<Row>>, size: fn(&Row) -> usize) -> Result<Vec<Row>, Ended> {
+async fn gather<Row, E: From<Row> + Large>(rows: impl Stream<Item = QueryResult<Row>>) -> Result<Vec<E>, Ended> {
     let mut rows = pin!(rows);
     let (mut gathered, mut total) = (Vec::new(), 0);
     while let Some(row) = rows.try_next().await? {
-        total += size(&row);
+        let row = E::from(row);
+        total += row.size();
         if total > LARGEST && !gathered.is_empty() {
             return Err(Ended::TooLarge);
         }

@@ -20,7 +20,6 @@ use posthaste_core::time::Timestamp;
 use serde_json::Value;
 
 use crate::error::StoreError;
-use crate::listing::size_of;
 use crate::reading::from_postgres;
 use crate::statement::statement;
 
@@ -75,14 +74,6 @@ pub struct Message {
     pub progress: Progress,
     pub sending: Sending,
     pub provenance: Provenance,
-}
-
-impl Message {
-    /// How large its body and headers are, in bytes.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        self.body.as_ref().map_or(0, Body::len) + size_of(self.headers.as_ref())
-    }
 }
 
 /// What a message that nobody has asked for comes from; all `None` of those that somebody has.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use posthaste_core::filter::{Condition, Filter, Test, Value};
 use posthaste_core::listing::Listing;
+use posthaste_store::listing::Large;
 use tokio::sync::broadcast;
 
 use super::Event;
@@ -91,7 +92,7 @@ impl<R: Resource> Channel<R> {
             };
             for row in rows {
                 let mut memory = app.memory.reservation();
-                if memory.grow(R::size(&row)).is_err() {
+                if memory.grow(row.size()).is_err() {
                     tracing::warn!("what has changed is too large for subscriptions to be told of it now; they end");
                     self.cut();
                     return Ok(());

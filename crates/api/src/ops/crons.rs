@@ -10,7 +10,6 @@ use posthaste_core::time::Timestamp;
 use posthaste_store::changing::Changed;
 use posthaste_store::cron::{self, Cron, NewCron, Settings, Tick, Triggered};
 use posthaste_store::error::StoreError;
-use posthaste_store::listing::size_of;
 use posthaste_store::message::Message;
 use posthaste_store::partition::ensure_partitions;
 
@@ -41,10 +40,6 @@ impl Resource for Crons {
 
     fn id(row: &Cron) -> i64 {
         row.id.0
-    }
-
-    fn size(row: &Cron) -> usize {
-        row.settings.body.as_ref().map_or(0, String::len) + size_of(row.settings.headers.as_ref())
     }
 
     fn read_new(_: &App, fields: Fields<'_>) -> Result<NewCron, ApiError> {

@@ -52,10 +52,6 @@ impl Resource for Messages {
         row.id.0
     }
 
-    fn size(row: &Message) -> usize {
-        row.size()
-    }
-
     fn field_of(name: &str) -> Option<MessageField> {
         match name {
             "delay" => Some(MessageField::When),

@@ -20,6 +20,7 @@ use std::collections::BTreeMap;
 use posthaste_core::entity::Field;
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::listing::Listing;
+use posthaste_store::listing::Large;
 use serde_json::value::RawValue;
 
 use crate::app::App;
@@ -43,18 +44,12 @@ pub const LARGEST_CHANGE: i64 = 1_000;
 pub async fn find<R: Resource>(
     app: &App,
     caller: &Caller,
-    mut listing: Listing<R::Field>,
+    listing: Listing<R::Field>,
     fields: &[R::Field],
     answer: &Answer,
 ) -> Result<Vec<R::Row>, ApiError> {
-    let grant = caller.grant::<R::Field>(Operation::Find)?;
-    grant.check_fields(fields.iter().copied())?;
-    grant.check_fields(listing.filter.fields())?;
-    grant.check_fields(listing.order.iter().map(|order| order.field))?;
-    listing.filter = listing.filter.intersect(grant.filter);
-    listing.bodies = fields.iter().any(|field| field.is_body());
-    let rows = R::find(app, listing).await?;
-    answer.add(rows.iter().map(R::size).sum())?;
+    let rows = R::find(app, permitted(caller, listing, fields)?).await?;
+    answer.add(rows.iter().map(Large::size).sum())?;
     Ok(rows)
 }
 
@@ -68,19 +63,28 @@ pub async fn find_each<R: Resource>(
     caller: &Caller,
     by: R::Field,
     parents: Vec<i64>,
-    mut listing: Listing<R::Field>,
+    listing: Listing<R::Field>,
     fields: &[R::Field],
     answer: &Answer,
 ) -> Result<Vec<R::Row>, ApiError> {
-    let grant = caller.grant::<R::Field>(Operation::Find)?;
-    grant.check_fields(fields.iter().copied().chain([by]))?;
+    let fields: Vec<R::Field> = fields.iter().copied().chain([by]).collect();
+    let rows = R::find_each(app, by, parents, permitted(caller, listing, &fields)?).await?;
+    answer.add(rows.iter().map(Large::size).sum())?;
+    Ok(rows)
+}
+
+/// What of a list the caller may see, of whose rows `fields` will be shown.
+///
+/// # Errors
+/// What the caller may not do.
+fn permitted<F: Field>(caller: &Caller, mut listing: Listing<F>, fields: &[F]) -> Result<Listing<F>, ApiError> {
+    let grant = caller.grant::<F>(Operation::Find)?;
+    grant.check_fields(fields.iter().copied())?;
     grant.check_fields(listing.filter.fields())?;
     grant.check_fields(listing.order.iter().map(|order| order.field))?;
     listing.filter = listing.filter.intersect(grant.filter);
     listing.bodies = fields.iter().any(|field| field.is_body());
-    let rows = R::find_each(app, by, parents, listing).await?;
-    answer.add(rows.iter().map(R::size).sum())?;
-    Ok(rows)
+    Ok(listing)
 }
 
 /// How many rows a filter lets through.
@@ -113,10 +117,9 @@ pub async fn get<R: Resource>(
 /// # Errors
 /// As [`find`].
 pub async fn is_there<R: Resource>(app: &App, caller: &Caller, id: i64, fields: &[R::Field]) -> Result<bool, ApiError> {
-    let grant = caller.grant::<R::Field>(Operation::Find)?;
-    grant.check_fields(fields.iter().copied())?;
-    let filter = Filter::equal(R::ID, Value::Number(id)).intersect(grant.filter);
-    Ok(!R::find(app, Listing { bodies: false, ..Listing::first(1, filter) }).await?.is_empty())
+    let listing = Listing::first(1, Filter::equal(R::ID, Value::Number(id)));
+    let listing = Listing { bodies: false, ..permitted(caller, listing, fields)? };
+    Ok(!R::find(app, listing).await?.is_empty())
 }
 
 /// Creates a row of what a JSON object describes.

@@ -11,7 +11,6 @@ use posthaste_core::transition::MAX_DEAD_LETTER_HOPS;
 use posthaste_store::changing::Changed;
 use posthaste_store::count::{self, Backlog, Totals};
 use posthaste_store::flow::{self, Standing};
-use posthaste_store::listing::size_of;
 use posthaste_store::queue::{self, Deleted, Link, NewQueue, Queue};
 use posthaste_store::queue_state;
 
@@ -42,10 +41,6 @@ impl Resource for Queues {
 
     fn id(row: &Queue) -> i64 {
         row.id.0
-    }
-
-    fn size(row: &Queue) -> usize {
-        size_of(row.headers.as_ref())
     }
 
     fn read_new(_: &App, fields: Fields<'_>) -> Result<NewQueue, ApiError> {

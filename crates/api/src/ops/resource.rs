@@ -6,6 +6,7 @@ use std::future::Future;
 use posthaste_core::entity::Field;
 use posthaste_core::filter::{Filter, Value};
 use posthaste_core::listing::Listing;
+use posthaste_store::listing::Large;
 
 use crate::app::App;
 use crate::auth::Grant;
@@ -43,7 +44,7 @@ pub enum Deletion {
 /// An entity, as its operations need it. Nothing here asks what the caller may do: `super` has.
 pub trait Resource: Debug + Copy + Send + Sync + 'static {
     type Field: Field;
-    type Row: Debug + Clone + Send + Sync + 'static;
+    type Row: Large + Debug + Clone + Send + Sync + 'static;
     /// A row to be created.
     type New: Send + Sync + 'static;
     /// What a request wants to change.
@@ -56,8 +57,6 @@ pub trait Resource: Debug + Copy + Send + Sync + 'static {
     fn output(row: &Self::Row, field: Self::Field) -> Output<'_>;
     /// A row's id.
     fn id(row: &Self::Row) -> i64;
-    /// How large its body and headers are, in bytes.
-    fn size(row: &Self::Row) -> usize;
     /// The field that a name in a request's body sets.
     fn field_of(name: &str) -> Option<Self::Field> {
         Self::Field::from_name(name)

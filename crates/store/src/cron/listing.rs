@@ -9,7 +9,7 @@ use posthaste_core::listing::Listing;
 
 use super::{Cron, Row};
 use crate::error::StoreError;
-use crate::listing::{self, Branch, Expression, Listed, Logic, Relation, Sql};
+use crate::listing::{self, Branch, Expression, Large, Listed, Logic, Relation, Sql, size_of};
 
 impl Listed for CronField {
     const ID: CronField = CronField::Id;
@@ -44,8 +44,7 @@ type SqlRow = (
 /// As any statement; [`StoreError::TooExpensive`]; [`StoreError::TooLarge`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<CronField>) -> Result<Vec<Cron>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, size, |page| rows(listing, page)).await?;
-    Ok(rows.into_iter().map(Cron::from).collect())
+    listing::load::<SqlRow, Row, Cron>(conn, page, None, |page| rows(listing, page)).await
 }
 
 /// Counts crons.
@@ -68,9 +67,7 @@ pub async fn of_queues(
     let related = Logic::Sometimes(Sql::new("c.queue_id = parent.id"));
     let page = listing::page(listing, &[branch(related)])?;
     let relation = Relation::of(queues.iter().map(|id| id.0));
-    let rows: Vec<Row> =
-        listing::load::<SqlRow, _>(conn, page, Some(relation), size, |page| rows(listing, page)).await?;
-    Ok(rows.into_iter().map(Cron::from).collect())
+    listing::load::<SqlRow, Row, Cron>(conn, page, Some(relation), |page| rows(listing, page)).await
 }
 
 fn rows(listing: &Listing<CronField>, page: Sql) -> Sql {
@@ -82,8 +79,10 @@ fn rows(listing: &Listing<CronField>, page: Sql) -> Sql {
         .text(" JOIN posthaste.crons c ON c.id = page.id")
 }
 
-fn size(row: &Row) -> usize {
-    row.body.as_ref().map_or(0, String::len) + listing::size_of(row.headers.as_ref())
+impl Large for Cron {
+    fn size(&self) -> usize {
+        self.settings.body.as_ref().map_or(0, String::len) + size_of(self.settings.headers.as_ref())
+    }
 }
 
 fn branch(rows: Logic) -> Branch<CronField> {

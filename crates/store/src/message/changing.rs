@@ -18,7 +18,7 @@ use super::{Body, DeletedMessage, Message, Progress, Sending, delete, find};
 use crate::change::record_deletions;
 use crate::changing::{Changed, Plan, Undone, outcome};
 use crate::error::StoreError;
-use crate::listing::LARGEST;
+use crate::listing::{LARGEST, Large};
 use crate::reading::to_postgres;
 use crate::statement::statement;
 

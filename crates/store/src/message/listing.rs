@@ -22,9 +22,9 @@ use posthaste_core::filter::Filter;
 use posthaste_core::ids::{CronId, MessageId, QueueId};
 use posthaste_core::listing::Listing;
 
-use super::{Message, Row, SqlRow, columns, final_attempt, pending_row};
+use super::{Body, Message, Row, SqlRow, columns, final_attempt, pending_row};
 use crate::error::StoreError;
-use crate::listing::{self, Listed, Relation, Sql};
+use crate::listing::{self, Large, Listed, Relation, Sql, size_of};
 use branches::{Question, branches};
 
 impl Listed for MessageField {
@@ -47,7 +47,7 @@ pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>)
 pub async fn ids(conn: &mut AsyncPgConnection, listing: &Listing<MessageField>) -> Result<Vec<MessageId>, StoreError> {
     let page = listing::page(listing, &branches(&Question::list(listing, None)))?;
     let rows: Vec<(i64,)> =
-        listing::load::<(BigInt,), _>(conn, page, None, |_| 0, |page| Sql::new("SELECT page.id FROM ").sql(page))
+        listing::load::<(BigInt,), (i64,), _>(conn, page, None, |page| Sql::new("SELECT page.id FROM ").sql(page))
             .await?;
     Ok(rows.into_iter().map(|(id,)| MessageId(id)).collect())
 }
@@ -93,18 +93,18 @@ async fn read(
     relation: Option<Relation>,
 ) -> Result<Vec<Message>, StoreError> {
     let columns = if listing.bodies { columns!() } else { columns!("NULL::text, NULL::bytea") };
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, relation, size, |page| {
+    listing::load::<SqlRow, Row, Message>(conn, page, relation, |page| {
         Sql::new(columns).text("FROM ").sql(page).text(concat!(
             " CROSS JOIN LATERAL (SELECT m.* FROM posthaste.messages m WHERE m.id = page.id OFFSET 0) AS m ",
             pending_row!(),
             final_attempt!()
         ))
     })
-    .await?;
-    Ok(rows.into_iter().map(Message::from).collect())
+    .await
 }
 
-fn size(row: &Row) -> usize {
-    let (_, _, text, binary, headers, ..) = row;
-    text.as_ref().map_or(0, String::len) + binary.as_ref().map_or(0, Vec::len) + listing::size_of(headers.as_ref())
+impl Large for Message {
+    fn size(&self) -> usize {
+        self.body.as_ref().map_or(0, Body::len) + size_of(self.headers.as_ref())
+    }
 }

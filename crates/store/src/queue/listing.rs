@@ -9,7 +9,7 @@ use posthaste_core::listing::Listing;
 
 use super::{Queue, Row};
 use crate::error::StoreError;
-use crate::listing::{self, Branch, Expression, Listed, Logic, Relation, Sql};
+use crate::listing::{self, Branch, Expression, Large, Listed, Logic, Relation, Sql, size_of};
 
 impl Listed for QueueField {
     const ID: QueueField = QueueField::Id;
@@ -57,8 +57,7 @@ type PolicySql = (
 /// As any statement; [`StoreError::TooExpensive`].
 pub async fn find(conn: &mut AsyncPgConnection, listing: &Listing<QueueField>) -> Result<Vec<Queue>, StoreError> {
     let page = listing::page(listing, &[branch(Logic::Always)])?;
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, None, size, rows).await?;
-    Ok(rows.into_iter().map(Queue::from).collect())
+    listing::load::<SqlRow, Row, Queue>(conn, page, None, rows).await
 }
 
 /// Counts queues.
@@ -81,8 +80,7 @@ pub async fn of_dead_letter_queues(
     let related = Logic::Sometimes(Sql::new("q.dead_letter_queue_id = parent.id"));
     let page = listing::page(listing, &[branch(related)])?;
     let relation = Relation::of(queues.iter().map(|id| id.0));
-    let rows: Vec<Row> = listing::load::<SqlRow, _>(conn, page, Some(relation), size, rows).await?;
-    Ok(rows.into_iter().map(Queue::from).collect())
+    listing::load::<SqlRow, Row, Queue>(conn, page, Some(relation), rows).await
 }
 
 fn rows(page: Sql) -> Sql {
@@ -97,8 +95,10 @@ fn rows(page: Sql) -> Sql {
     .text(" JOIN posthaste.queues q ON q.id = page.id")
 }
 
-fn size(row: &Row) -> usize {
-    listing::size_of(row.headers.as_ref())
+impl Large for Queue {
+    fn size(&self) -> usize {
+        size_of(self.headers.as_ref())
+    }
 }
 
 fn branch(rows: Logic) -> Branch<QueueField> {
